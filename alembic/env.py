@@ -1,0 +1,45 @@
+"""How Alembic reaches the database: by the URL that its caller gives, or the one that the settings name."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
+
+from alembic import context
+from bayesian_jobs.embedded.server import EmbeddedPostgres
+from bayesian_jobs.settings import load
+from bayesian_jobs.store.tables import metadata
+
+MIGRATION_LOCK = 0x6A6F6273  # "jobs"
+
+
+@contextmanager
+def database_url() -> Iterator[str]:
+    url = context.config.attributes.get("url") or (settings := load(os.environ)).database_url
+    if url is not None:
+        yield url
+    else:
+        with EmbeddedPostgres.start(settings.data_dir) as server:
+            yield server.url
+
+
+def is_ours(name: str | None, type_: str, parent_names: dict[str, str | None]) -> bool:
+    """Partitions come and go while the service runs; they are no part of the schema that migrations own."""
+    table = parent_names.get("table_name") or ""
+    return not (name or "").startswith("runs_p") and not table.startswith("runs_p")
+
+
+def migrate(url: str) -> None:
+    # All in one transaction behind one lock: whoever comes second waits, and then finds nothing left to do.
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        context.configure(connection=connection, target_metadata=metadata, include_name=is_ours)
+        with context.begin_transaction():
+            context.run_migrations()
+
+
+with database_url() as url:
+    migrate(url)

@@ -1,0 +1,82 @@
+"""Rows as JSON: the only place that knows the names on the wire."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from bayesian_jobs.domain.datetimes import format_datetime
+from bayesian_jobs.domain.durations import format_duration
+from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.run import RunState
+
+Row = Mapping[str, Any]
+
+
+def job(row: Row) -> dict[str, Any]:
+    """One job, from its row; times are ISO 8601 in UTC."""
+    running = row["state"] == JobState.RUNNING
+    return {
+        "job_id": row["job_id"],
+        "handler": row["handler"],
+        "kwargs": row["kwargs"],
+        "state": row["state"],
+        "when": _time(row["starts_at"]),
+        "periodically": row["cron"] or _duration(row["period"]),
+        "misfire_grace_time": _duration(row["misfire_grace_time"]),
+        "timezone": row["timezone"],
+        "next_run_at": _time(row["next_run_at"]) if running else None,
+        "last_run": _last_run(row),
+        "created_at": _time(row["created_at"]),
+        "updated_at": _time(row["updated_at"]),
+        "version": row["version"],
+    }
+
+
+def run(row: Row) -> dict[str, Any]:
+    """One run, from its row; `error` is the reason of a failed one."""
+    return {
+        "run_id": str(row["run_id"]),
+        "job_id": row["job_id"],
+        "job_version": row["job_version"],
+        "actor": row["actor"],
+        "queue": row["queue"],
+        "scheduled_for": _time(row["scheduled_for"]),
+        "state": row["state"],
+        "attempt": row["attempt"],
+        "failures": row["failures"],
+        "recoveries": row["recoveries"],
+        "worker": row["worker"],
+        "queued_at": _time(row["queued_at"]),
+        "started_at": _time(row["started_at"]),
+        "finished_at": _time(row["finished_at"]),
+        "reason": row["reason"],
+        "error": row["reason"] if row["state"] == RunState.FAILED else None,
+        "traceback": row["traceback"],
+        "missed": _missed(row),
+    }
+
+
+def _last_run(row: Row) -> dict[str, Any] | None:
+    if row["last_run_id"] is None:
+        return None
+    return {
+        "run_id": str(row["last_run_id"]),
+        "scheduled_for": _time(row["last_scheduled_for"]),
+        "state": row["last_state"],
+        "started_at": _time(row["last_started_at"]),
+        "finished_at": _time(row["last_finished_at"]),
+    }
+
+
+def _missed(row: Row) -> dict[str, Any] | None:
+    if row["missed_until"] is None:
+        return None
+    return {"until": _time(row["missed_until"]), "count": row["missed_count"]}
+
+
+def _time(value: datetime | None) -> str | None:
+    return None if value is None else format_datetime(value)
+
+
+def _duration(value: Any) -> str | None:
+    return None if value is None else format_duration(value)

@@ -1,0 +1,68 @@
+"""What holds for every request and answer: sane paths, no foreign web pages, safe headers."""
+
+import re
+
+import falcon
+
+from bayesian_jobs.api.documentation import PAGE_POLICY
+from bayesian_jobs.api.parameters import has_control_characters
+from bayesian_jobs.errors import shortened
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?")
+
+
+class Guards:
+    """Falcon middleware; `page` is the prefix of the paths that a browser shows as a page, `host` the address that
+    the API is configured to listen on."""
+
+    def __init__(self, page: str, host: str) -> None:
+        self._page = page
+        own = f"[{host}]" if ":" in host else host
+        self._names = tuple(dict.fromkeys([*LOCAL_NAMES, own.lower()]))
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        host = (req.get_header("Host") or "").lower()
+        self._check_host(host)
+        if has_control_characters(req.path):
+            raise falcon.HTTPNotFound
+        if req.method not in SAFE_METHODS:
+            _check_origin(req, host)
+
+    def process_response(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
+    ) -> None:
+        of_page = req.path.startswith(self._page)
+        resp.set_header("X-Content-Type-Options", "nosniff")
+        resp.set_header("Referrer-Policy", "no-referrer")
+        resp.set_header("Cache-Control", "no-cache" if of_page else "no-store")
+        resp.set_header(
+            "Content-Security-Policy",
+            PAGE_POLICY if of_page else "default-src 'none'; frame-ancestors 'none'",
+        )
+        if req.method == "HEAD":
+            _close_unread(resp)
+
+    def _check_host(self, host: str) -> None:
+        """Without authentication, being on this machine is what entitles. A web page that has its own name resolved
+        to this machine (DNS rebinding) counts for the browser as our own page, but its name shows in Host."""
+        found = _HOST.fullmatch(host)
+        if found is None or found[1] not in self._names:
+            names = ", ".join(self._names)
+            raise falcon.HTTPForbidden(description=f"The request's Host must be one of {names}, not {shortened(host)}")
+
+
+def _check_origin(req: falcon.Request, host: str) -> None:
+    origin = req.get_header("Origin")
+    foreign = origin is not None and origin.lower().partition("://")[2] != host
+    if foreign or req.get_header("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        raise falcon.HTTPForbidden(description="A page of another site must not change anything here")
+
+
+def _close_unread(resp: falcon.Response) -> None:
+    """Close the file of an answer to HEAD, which falcon would drop unread."""
+    close = getattr(resp.stream, "close", None)
+    if close is not None:
+        close()
+        resp.stream = None

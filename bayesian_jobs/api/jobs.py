@@ -1,0 +1,128 @@
+"""Jobs: adding, listing, reading, pausing, resuming and removing them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import falcon
+from sqlalchemy import Engine
+
+from bayesian_jobs.api import codec, cursors, media, pages, parameters
+from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
+from bayesian_jobs.api.parameters import (
+    AFTER,
+    JOB_OPTIONS,
+    JOB_TYPE,
+    LIMIT,
+    NEW_STATE,
+    OF_HANDLER,
+    OF_STATE,
+    TEXT,
+)
+from bayesian_jobs.errors import JobNotFound
+from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle import define
+from bayesian_jobs.store import jobs as store
+
+LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, LIMIT, AFTER)
+ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
+NEW_JOB = Body(schema={"$ref": "#/components/schemas/NewJob"})
+
+
+class Jobs:
+    """`/jobs`"""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self.engine = engine
+        self.registry = registry
+
+    @operation(JOBS_OPTIONS, query=LISTING, answers={200: "JobList"})
+    def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """List jobs.
+
+        Ordered by job_id; `next` is the cursor of the following page, null on the last one. A page ends early where
+        it would hold more than about 4 MB.
+        """
+        values = req.context.query
+        limit = parameters.page_limit(values)
+        start = cursors.read_job_cursor(values["after"]) if "after" in values else None
+        job_type = parameters.chosen(values, JOB_TYPE) or "all"
+        state = parameters.chosen(values, OF_STATE)
+
+        def read(count: int, after: str | None) -> list[Mapping[str, Any]]:
+            with self.engine.connect() as connection:
+                return store.list_jobs(
+                    connection,
+                    job_type=job_type,
+                    state=state,
+                    handler=values.get("handler"),
+                    text=values.get("text"),
+                    limit=count,
+                    after=after,
+                )
+
+        found = pages.rows(read, _position, start, limit + 1)
+        resp.data = pages.encode("jobs", found, limit, codec.job, lambda row: cursors.job_cursor(_position(row)))
+
+    @operation(ADD_JOBS, body=NEW_JOB, answers=ADDING)
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Add a job of any handler."""
+        add(self.engine, self.registry, resp, media.read_object(req))
+
+
+class Job:
+    """`/jobs/{job_id}`; and `POST /jobs/<handler in kebab case>`, which shares the shape of the path."""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self.engine = engine
+        self.registry = registry
+
+    @operation(JOBS_OPTIONS, answers={200: "Job", 404: "Problem"})
+    def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """One job, with its next run and the outcome of its last one."""
+        with self.engine.connect() as connection:
+            row = store.get_job(connection, job_id)
+        if row is None:
+            raise JobNotFound(job_id)
+        resp.media = codec.job(row)
+
+    @operation(JOBS_OPTIONS, query=(NEW_STATE,), answers={200: "JobState", 404: "Problem"})
+    def on_put(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Pause or resume a job."""
+        media.refuse_body(req)
+        job = define.change_state(self.engine, job_id, req.context.query["state"])
+        resp.media = {"job_id": job["job_id"], "state": job["state"]}
+
+    @operation(JOBS_OPTIONS, answers={200: "Removed", 404: "Problem"})
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Remove a job; its queued runs are cancelled."""
+        resp.media = {"removed": define.delete(self.engine, job_id)}
+
+    @operation(ADD_JOBS, query=JOB_OPTIONS, answers=ADDING)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Add a job of the handler that the path names."""
+        handler = self.registry.by_endpoint(job_id)
+        options = {**req.context.query, "handler": handler.__name__, "kwargs": media.read_object(req)}
+        add(self.engine, self.registry, resp, options)
+
+
+class FailedJobs:
+    """`/jobs/clean-failed`"""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @operation(JOBS_OPTIONS, answers={200: "Removed"})
+    def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """Remove all failure entries."""
+        resp.media = {"removed": define.clean_failed(self.engine)}
+
+
+def add(engine: Engine, registry: Registry, resp: falcon.Response, options: dict[str, Any]) -> None:
+    """Answer 201 with the job that `options` make."""
+    resp.media = {"job": codec.job(define.create(engine, registry, options))}
+    resp.status = falcon.HTTP_201
+
+
+def _position(row: Mapping[str, Any]) -> str:
+    job_id: str = row["job_id"]
+    return job_id

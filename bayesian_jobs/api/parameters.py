@@ -1,0 +1,148 @@
+"""Query parameters: the ones there are, as read and as documented, and the strict reading of them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import falcon
+
+from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.errors import Fault, InvalidOptions
+
+MAX_PARAMETERS = 50
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """One query parameter; `schema` is the JSON schema of its value. With an `enum`, `chosen` checks it."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
+    required: bool = False
+    example: str | None = None
+
+
+def query(req: falcon.Request, parameters: Sequence[Parameter]) -> dict[str, str]:
+    """The request's query, by parameter name.
+
+    Raises InvalidOptions, with all that is wrong, for a name that is unknown or repeated, for a value with
+    control characters and for a required parameter that is absent.
+    """
+    pairs = _pairs(req.query_string)
+    known = {parameter.name for parameter in parameters}
+    found: dict[str, str] = {}
+    faults: list[Fault] = []
+    for name, value in pairs:
+        reason = _why_not(name, value, known, found)
+        if reason:
+            faults.append(Fault(name, value, reason))
+        found[name] = value
+    absent = [each.name for each in parameters if each.required and each.name not in found]
+    faults += [Fault(name, None, "is required") for name in absent]
+    if faults:
+        raise InvalidOptions(faults)
+    return found
+
+
+def chosen(values: Mapping[str, str], parameter: Parameter) -> str | None:
+    """The parameter's value, one of its `enum`, or its default. Raises InvalidOptions."""
+    value = values.get(parameter.name)
+    if value is None:
+        default: str | None = parameter.schema.get("default")
+        return default
+    choices = parameter.schema["enum"]
+    if value not in choices:
+        raise InvalidOptions([Fault(parameter.name, value, f"must be one of {', '.join(choices)}")])
+    return value
+
+
+def page_limit(values: Mapping[str, str]) -> int:
+    """The page size that `limit` asks for. Raises InvalidOptions."""
+    text = values.get("limit", str(DEFAULT_LIMIT))
+    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT:
+        return int(text)
+    raise InvalidOptions([Fault("limit", text, f"must be a whole number from 1 to {MAX_LIMIT}")])
+
+
+def has_control_characters(text: str) -> bool:
+    return any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
+
+
+def _pairs(query_string: str) -> list[tuple[str, str]]:
+    try:
+        return parse_qsl(query_string, keep_blank_values=True, errors="strict", max_num_fields=MAX_PARAMETERS)
+    except UnicodeDecodeError as error:
+        raise falcon.HTTPBadRequest(description="The query is not UTF-8") from error
+    except ValueError as error:
+        raise falcon.HTTPBadRequest(description=f"The query cannot be read: {error}") from error
+
+
+def _why_not(name: str, value: str, known: set[str], found: Mapping[str, str]) -> str | None:
+    if name not in known:
+        return f"is not a parameter of this request (it takes: {', '.join(sorted(known)) or 'none'})"
+    if name in found:
+        return "is given more than once"
+    if has_control_characters(value):
+        return "contains a control character"
+    return None
+
+
+def _choice(values: Sequence[str], default: str | None = None) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string", "enum": list(values)}
+    return schema if default is None else schema | {"default": default}
+
+
+JOB_ID = Parameter(name="job_id", description="Unique string that identifies the job; generated when omitted")
+PERIODICALLY = Parameter(
+    name="periodically",
+    description=(
+        "How often: a duration (`1 week`, `5:00:00` for every five hours, `1 day`) or a cron expression "
+        "(`*/5 * * * *`, `@daily`). When omitted, the job runs once, at `when`"
+    ),
+)
+WHEN = Parameter(
+    name="when",
+    description="First execution: `Mon Feb 20, 14:56` or ISO 8601, UTC unless it has an offset; default: now",
+)
+MISFIRE_GRACE_TIME = Parameter(
+    name="misfire_grace_time",
+    description="How late an execution may still start (`1 hour`); later, it is not run. Default: no limit",
+)
+TIMEZONE = Parameter(name="timezone", description="Time zone of a cron expression (`Europe/Prague`); default: UTC")
+STATE = Parameter(
+    name="state",
+    description="`running`: active, ready for execution; `paused`: postponed",
+    schema=_choice([JobState.RUNNING, JobState.PAUSED], JobState.RUNNING),
+)
+JOB_OPTIONS = (JOB_ID, PERIODICALLY, WHEN, MISFIRE_GRACE_TIME, TIMEZONE, STATE)
+
+NEW_STATE = Parameter(
+    name="state",
+    description="The state to change to",
+    schema=_choice([JobState.RUNNING, JobState.PAUSED]),
+    required=True,
+)
+JOB_TYPE = Parameter(
+    name="job_type",
+    description="`failed`: only failure entries; `user`: all other jobs; `all`: both",
+    schema=_choice(["all", "failed", "user"], "all"),
+)
+OF_STATE = Parameter(
+    name="state", description="Only jobs in this state", schema=_choice([state.value for state in JobState])
+)
+OF_HANDLER = Parameter(name="handler", description="Only jobs of this handler")
+TEXT = Parameter(name="text", description="Only jobs with this text in id, handler or keyword arguments")
+RUN_STATE = Parameter(
+    name="state", description="Only runs in this state", schema=_choice([state.value for state in RunState])
+)
+LIMIT = Parameter(
+    name="limit",
+    description="How many entries an answer holds at most",
+    schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+)
+AFTER = Parameter(name="after", description="`next` of the page before, to get the following one")

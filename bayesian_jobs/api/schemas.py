@@ -1,0 +1,153 @@
+"""The JSON schemas of what the API takes and gives, as components of the OpenAPI document."""
+
+from typing import Any
+
+from bayesian_jobs.api.parameters import JOB_OPTIONS
+from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.run import RunState
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {"type": "string"}
+WHOLE: Schema = {"type": "integer"}
+FLAG: Schema = {"type": "boolean"}
+ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
+TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2026-11-24T05:00:00Z"]}
+JOB_STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
+RUN_STATE: Schema = {"type": "string", "enum": [state.value for state in RunState]}
+SERVICE_STATE: Schema = {"type": "string", "enum": ["running", "paused"]}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def maybe(schema: Schema) -> Schema:
+    """The schema, or null."""
+    if "enum" in schema or "$ref" in schema:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def array(items: Schema) -> Schema:
+    return {"type": "array", "items": items}
+
+
+def record(**properties: Schema) -> Schema:
+    """An object with exactly these properties."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def page(name: str, item: str) -> Schema:
+    cursor = maybe(TEXT) | {"description": "`after` of the following page; null: this is the last one"}
+    return record(**{name: array(ref(item)), f"{name}_count": WHOLE, "next": cursor})
+
+
+def new_job() -> Schema:
+    """The body of `POST /jobs`."""
+    options = {each.name: {**each.schema, "description": each.description} for each in JOB_OPTIONS}
+    handler = TEXT | {"description": "Name of the handler class"}
+    kwargs = ANY_OBJECT | {"description": "Keyword arguments of the handler's `execute()`", "default": {}}
+    return {
+        "type": "object",
+        "properties": {"handler": handler, "kwargs": kwargs, **options},
+        "required": ["handler"],
+        "additionalProperties": False,
+    }
+
+
+JOB = record(
+    job_id=TEXT,
+    handler=TEXT,
+    kwargs=ANY_OBJECT,
+    state=JOB_STATE,
+    when=TIME,
+    periodically=maybe(TEXT),
+    misfire_grace_time=maybe(TEXT),
+    timezone=TEXT,
+    next_run_at=maybe(TIME),
+    last_run=maybe(ref("LastRun")),
+    created_at=TIME,
+    updated_at=TIME,
+    version=WHOLE,
+)
+LAST_RUN = record(
+    run_id=TEXT,
+    scheduled_for=maybe(TIME),
+    state=maybe(RUN_STATE),
+    started_at=maybe(TIME),
+    finished_at=maybe(TIME),
+)
+RUN = record(
+    run_id=TEXT,
+    job_id=maybe(TEXT),
+    job_version=maybe(WHOLE),
+    actor=TEXT,
+    queue=TEXT,
+    scheduled_for=TIME,
+    state=RUN_STATE,
+    attempt=WHOLE,
+    failures=WHOLE,
+    recoveries=WHOLE,
+    worker=maybe(WHOLE),
+    queued_at=maybe(TIME),
+    started_at=maybe(TIME),
+    finished_at=maybe(TIME),
+    reason=maybe(TEXT),
+    error=maybe(TEXT),
+    traceback=maybe(TEXT),
+    missed=maybe(ref("Missed")),
+)
+HANDLER = record(
+    name=TEXT,
+    endpoint=TEXT,
+    summary=TEXT,
+    description=TEXT,
+    arguments=ANY_OBJECT,
+    example=ANY_OBJECT,
+    queue=TEXT,
+    time_limit=TEXT,
+    max_retries=WHOLE,
+)
+PROBLEM: Schema = {
+    "type": "object",
+    "description": "What went wrong (RFC 9457); `error` is its one line of text",
+    "properties": {
+        "type": TEXT,
+        "title": TEXT,
+        "status": WHOLE,
+        "detail": TEXT,
+        "error": TEXT,
+        "errors": array(record(option=TEXT, value={}, reason=TEXT)),
+    },
+    "required": ["type", "title", "status", "detail", "error"],
+}
+CHECKS = record(database=FLAG, schema=FLAG, schedulers=WHOLE, workers=WHOLE)
+
+
+def components() -> dict[str, Schema]:
+    """All schemas by name, without those of the handlers' arguments."""
+    return {
+        "NewJob": new_job(),
+        "Job": JOB,
+        "JobAdded": record(job=ref("Job")),
+        "JobList": page("jobs", "Job"),
+        "JobState": record(job_id=TEXT, state=JOB_STATE),
+        "LastRun": LAST_RUN,
+        "Removed": record(removed=array(TEXT)),
+        "Run": RUN,
+        "Missed": record(until=TIME, count=WHOLE),
+        "RunList": page("runs", "Run"),
+        "Handler": HANDLER,
+        "HandlerList": record(handlers=array(ref("Handler")), handlers_count=WHOLE),
+        "ServiceState": record(state=SERVICE_STATE),
+        "Readiness": record(ready=FLAG, checks=CHECKS),
+        "Liveness": record(alive=FLAG),
+        "OpenAPI": ANY_OBJECT,
+        "Problem": PROBLEM,
+    }

@@ -1,0 +1,87 @@
+"""The composition root: the one place where the parts of a process meet."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import yaml
+from sqlalchemy import Engine
+
+from bayesian_jobs.actors import declare_actors
+from bayesian_jobs.broker.postgres import PostgresBroker
+from bayesian_jobs.embedded.server import EmbeddedPostgres
+from bayesian_jobs.errors import SettingsError
+from bayesian_jobs.handlers.base import Flow
+from bayesian_jobs.handlers.registry import Registry, discover
+from bayesian_jobs.lifecycle.execute import Workshop, execute
+from bayesian_jobs.settings import Settings
+from bayesian_jobs.store.engine import make_engine
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What a process works with: `engine` for anything, `hot_engine` for dispatch, claims and their reports."""
+
+    settings: Settings
+    engine: Engine
+    hot_engine: Engine
+    registry: Registry
+
+
+@contextmanager
+def database(settings: Settings) -> Iterator[tuple[Settings, EmbeddedPostgres | None]]:
+    """The settings with a database that runs: the one that is set, or else the embedded server, which runs at least
+    until the block ends. Raises EmbeddedPostgresError."""
+    if settings.database_url is not None:
+        yield settings, None
+    else:
+        with EmbeddedPostgres.start(settings.data_dir) as server:
+            yield replace(settings, database_url=server.url), server
+
+
+def assemble(settings: Settings, process: str, pool_size: int = 5) -> Services:
+    """The parts of a process, named in the database's list of sessions. Connects to nothing yet.
+
+    Raises SettingsError, HandlerUnusable.
+    """
+    if settings.database_url is None:
+        raise SettingsError("DATABASE_URL", None, "must be known before a process is assembled")
+    return Services(
+        settings=settings,
+        engine=make_engine(settings.database_url, process, pool_size=pool_size),
+        hot_engine=make_engine(settings.database_url, process, hot=True),
+        registry=discover(settings.handlers),
+    )
+
+
+def handler_broker(services: Services) -> PostgresBroker:
+    """A broker with an actor for every handler."""
+    broker = PostgresBroker(services.hot_engine)
+    workshop = Workshop(
+        engine=services.engine,
+        registry=services.registry,
+        flows=read_flows(services.settings.flows_file),
+        retention=services.settings.retention,
+        report=lambda run, outcome: broker.claimer.report(run, outcome),
+    )
+    declare_actors(broker, services.registry, lambda run: execute(run, workshop))
+    return broker
+
+
+def read_flows(path: Path | None) -> Mapping[str, Flow]:
+    """The flows that the file configures: name → actor (if not named: the flow's name) and queue.
+
+    Raises SettingsError, naming the flow.
+    """
+    if path is None:
+        return {}
+    try:
+        flows = yaml.safe_load(path.read_text("utf-8")) or {}
+        return {name: Flow(actor=flow.get("actor", name), queue=flow["queue"]) for name, flow in flows.items()}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SettingsError("JOBS_FLOWS", os.fspath(path), f"cannot be read: {error}") from error
+    except (AttributeError, KeyError, TypeError) as error:
+        reason = "must map the name of each flow to its 'queue' and, if it has another name, its 'actor'"
+        raise SettingsError("JOBS_FLOWS", os.fspath(path), reason) from error

@@ -1,0 +1,1 @@
+"""Message transport between schedulers, senders and workers: a Dramatiq broker in PostgreSQL."""

@@ -1,0 +1,218 @@
+"""A Dramatiq broker in PostgreSQL: a queued run is the message.
+
+Messages that code sends with Dramatiq itself (`actor.send()`) are runs without a job. Delays are kept in the row, so
+there are no delay queues. Nothing is prefetched: a message is claimed when a thread is idle, and to claim is to start.
+"""
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import dramatiq
+from dramatiq.broker import Broker, Consumer, MessageProxy
+from dramatiq.errors import QueueJoinTimeout, QueueNotFound
+from dramatiq.message import Message
+from dramatiq.middleware import Middleware
+from sqlalchemy import Engine
+
+from bayesian_jobs.broker.claimer import Claimer
+from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.json_values import why_not_storable
+from bayesian_jobs.domain.run import Failed, HandedBack, RetryAt, Succeeded
+from bayesian_jobs.domain.storable import describe_exception
+from bayesian_jobs.errors import InvalidMessage
+from bayesian_jobs.presence.bell import Bell
+from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.runs import NewMessage, any_open, cancel_queued, is_uuid, send_messages
+
+UNKNOWN_ACTOR_DELAY = timedelta(seconds=5)
+"""A run for an actor that this worker does not know waits this long for a worker that does."""
+JOIN_POLL = 0.05
+
+
+class PostgresBroker(Broker):
+    """Connects when it first sends or consumes, so that it can be made at import and before a fork."""
+
+    def __init__(self, engine: Engine, middleware: list[Middleware] | None = None) -> None:
+        super().__init__(middleware)
+        self.engine = engine
+        self.queues: dict[str, None] = {}
+        self._claimer: Claimer | None = None
+        self.add_middleware(ClaimerLife())
+
+    @property
+    def claimer(self) -> Claimer:
+        """The worker process's claimer; it lives from the worker's boot to its shutdown."""
+        if self._claimer is None:
+            raise RuntimeError("no worker is running in this process")
+        return self._claimer
+
+    def declare_queue(self, queue_name: str) -> None:
+        if queue_name not in self.queues:
+            self.emit_before("declare_queue", queue_name)
+            self.queues[queue_name] = None
+            self.emit_after("declare_queue", queue_name)
+
+    def enqueue(self, message: Message[Any], *, delay: int | None = None) -> Message[Any]:
+        """Send a message, or, of a run that this process executes, keep it for another attempt.
+
+        `delay` in milliseconds. Raises InvalidMessage when it cannot be kept, QueueNotFound.
+        """
+        if message.queue_name not in self.queues:
+            raise QueueNotFound(message.queue_name)  # type: ignore[no-untyped-call]
+        self.emit_before("enqueue", message, delay)
+        wait = timedelta(milliseconds=delay or 0)
+        run = self._claimer.executing(message.message_id) if self._claimer else None
+        if run is not None:
+            traceback = str(message.options.get("traceback") or "sent again")
+            self.claimer.report(run, RetryAt(wait, traceback.splitlines()[-1], traceback), body_of(message))
+        else:
+            self._send(message, wait)
+        self.emit_after("enqueue", message, delay)
+        return message
+
+    def _send(self, message: Message[Any], delay: timedelta) -> None:
+        if not is_uuid(message.message_id):
+            raise InvalidMessage(message.actor_name, f"its message_id {message.message_id!r} is not a UUID")
+        new = NewMessage(
+            run_id=message.message_id,
+            actor=message.actor_name,
+            queue=message.queue_name,
+            body=body_of(message),
+            delay=delay,
+        )
+        with self.engine.begin() as connection:
+            send_messages(connection, [new])
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30000) -> Consumer:
+        """`prefetch` has no meaning here: no more runs are claimed than the worker has idle threads."""
+        if queue_name not in self.queues:
+            raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
+        return PostgresConsumer(self, queue_name, timeout / 1000)
+
+    def flush(self, queue_name: str) -> None:
+        with self.engine.begin() as connection:
+            cancel_queued(connection, queue_name, reasons.CANCELLED_FLUSHED)
+
+    def flush_all(self) -> None:
+        for queue_name in self.queues:
+            self.flush(queue_name)
+
+    def join(self, queue_name: str, *, timeout: int | None = None) -> None:
+        """Wait until no run of the queue is queued or running; `timeout` in milliseconds. For tests."""
+        bell, waited = Bell(), 0.0
+        try:
+            while self._any_open(queue_name):
+                if timeout is not None and waited * 1000 >= timeout:
+                    raise QueueJoinTimeout(queue_name)  # type: ignore[no-untyped-call]
+                bell.sleep(JOIN_POLL)
+                waited += JOIN_POLL
+        finally:
+            bell.close()
+
+    def _any_open(self, queue_name: str) -> bool:
+        with self.engine.connect() as connection:
+            return any_open(connection, queue_name)
+
+    def start_claimer(self, capacity: int) -> None:
+        self._claimer = Claimer(self.engine, capacity)
+        self._claimer.start()
+
+    def close(self) -> None:
+        if self._claimer is not None:
+            self._claimer.close()
+            self._claimer = None
+        self.engine.dispose()
+
+
+class ClaimerLife(Middleware):
+    """Binds the claimer to the life of the worker, which knows how many threads there are."""
+
+    def before_worker_boot(self, broker: Broker, worker: dramatiq.Worker) -> None:
+        postgres(broker).start_claimer(worker.worker_threads)
+
+    def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
+        postgres(broker).claimer.stop_claiming()
+
+    def after_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
+        postgres(broker).close()
+
+
+class PostgresConsumer(Consumer):
+    """The claimed runs of one queue, as Dramatiq messages."""
+
+    def __init__(self, broker: PostgresBroker, queue_name: str, timeout: float) -> None:
+        self._broker = broker
+        self._queue_name = queue_name
+        self._timeout = timeout
+        broker.claimer.consume(queue_name)
+
+    def __next__(self) -> MessageProxy | None:
+        run = self._broker.claimer.next_run(self._queue_name, self._timeout)
+        if run is None:
+            return None
+        if run.actor not in self._broker.actors:
+            reason = f"This worker knows no actor {run.actor!r}."
+            self._broker.logger.warning("run %s: %s", run.run_id, reason)
+            self._broker.claimer.report(run, HandedBack(reason, UNKNOWN_ACTOR_DELAY, begun=False))
+            return None
+        return RunProxy(run)
+
+    def ack(self, message: MessageProxy) -> None:
+        run = claimed(message)
+        if run.message is None:
+            self._broker.claimer.release(run)  # What came of a job's run, lifecycle/execute has reported.
+        else:
+            self._broker.claimer.report(run, Succeeded())
+
+    def nack(self, message: MessageProxy) -> None:
+        error = message._exception or RuntimeError("the message was rejected")
+        self._broker.claimer.report(claimed(message), Failed(*describe_exception(error)))
+
+    def requeue(self, messages: Iterable[MessageProxy]) -> None:
+        for message in messages:
+            self._broker.claimer.report(claimed(message), HandedBack(reasons.SHUT_DOWN, begun=False))
+
+
+class RunProxy(MessageProxy):
+    """A claimed run as a message: of a job, the actor's argument is the run itself."""
+
+    def __init__(self, run: ClaimedRun) -> None:
+        body = run.message or {"args": [run], "kwargs": {}, "options": {}}
+        super().__init__(
+            Message(
+                queue_name=run.queue,
+                actor_name=run.actor,
+                args=tuple(body["args"]),
+                kwargs=body["kwargs"],
+                options=body["options"],
+                message_id=run.run_id,
+                message_timestamp=int(run.queued_at.timestamp() * 1000),
+            )
+        )
+        self.run = run
+
+
+def body_of(message: Message[Any]) -> dict[str, Any]:
+    """What a run keeps of a message. Raises InvalidMessage if JSON, or JSONB, cannot."""
+    body = {"args": message.args, "kwargs": message.kwargs, "options": message.options}
+    try:
+        kept: dict[str, Any] = json.loads(json.dumps(body, allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidMessage(message.actor_name, str(error)) from error
+    if reason := why_not_storable(kept):
+        raise InvalidMessage(message.actor_name, f"it {reason}")
+    return kept
+
+
+def claimed(message: MessageProxy) -> ClaimedRun:
+    if not isinstance(message, RunProxy):
+        raise TypeError(f"{message!r} did not come from this broker")
+    return message.run
+
+
+def postgres(broker: Broker) -> PostgresBroker:
+    if not isinstance(broker, PostgresBroker):
+        raise TypeError(f"{broker!r} is not a PostgresBroker")
+    return broker

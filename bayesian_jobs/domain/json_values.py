@@ -1,0 +1,44 @@
+"""Which Python values are JSON that PostgreSQL's JSONB keeps and gives back unchanged."""
+
+from collections.abc import Iterable
+from math import isfinite
+
+MAX_DEPTH = 32
+INT_64_BIT = range(-(2**63), 2**63)
+
+
+def why_not_storable(value: object, depth: int = 0) -> str | None:
+    """A phrase that says why JSONB would not keep `value` as it is, or None when it would."""
+    if depth > MAX_DEPTH:
+        return f"is nested deeper than {MAX_DEPTH} levels"
+    match value:
+        case None | bool():
+            return None
+        case str():
+            return _why_not_text(value)
+        case int():
+            return None if value in INT_64_BIT else "is an integer of more than 64 bits"
+        case float():
+            return None if isfinite(value) else "is not a finite number"
+        case dict():
+            keys = (_why_not_key(key) for key in value)
+            return _first(keys) or _first(why_not_storable(item, depth + 1) for item in value.values())
+        case list():
+            return _first(why_not_storable(item, depth + 1) for item in value)
+    return f"is not JSON but a Python {type(value).__name__}"
+
+
+def _why_not_key(key: object) -> str | None:
+    return _why_not_text(key) if isinstance(key, str) else "has a key that is not a string"
+
+
+def _why_not_text(text: str) -> str | None:
+    if "\0" in text:
+        return "contains a NUL character"
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        return "contains a lone surrogate"
+    return None
+
+
+def _first(reasons: Iterable[str | None]) -> str | None:
+    return next((reason for reason in reasons if reason), None)

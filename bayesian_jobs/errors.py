@@ -1,0 +1,103 @@
+"""Every error this project raises on purpose, a sentence each.
+
+BayesianJobsError
+├── InvalidOptions       one or more options of a request cannot be used; nothing was stored
+├── NotFound             JobNotFound, RunNotFound, HandlerNotFound
+├── InvalidMessage       a Dramatiq message that the database cannot keep
+├── JobExists            the job_id is taken
+├── HandlerUnusable      a handler class cannot serve as one
+├── FlowNotFound         no configured flow has this name
+├── SettingsError        a setting of the process cannot be used
+└── EmbeddedPostgresError  the PostgreSQL that starts by itself could not be started
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class BayesianJobsError(Exception):
+    """The root of the tree."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with one option: which, the value that was given, and why it cannot be used."""
+
+    option: str
+    value: object
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.option}: {shortened(self.value)}: {self.reason}"
+
+
+class InvalidOptions(BayesianJobsError):
+    """Options that cannot be used, all of them at once; nothing was stored."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(str(fault) for fault in faults))
+        self.faults = tuple(faults)
+
+
+class InvalidValue(ValueError):
+    """A value that cannot be read; the caller knows the option's name and makes a Fault of it."""
+
+
+class NotFound(BayesianJobsError):
+    """Nothing has this name."""
+
+
+class JobNotFound(NotFound):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"No such job with id {shortened(job_id)}")
+
+
+class RunNotFound(NotFound):
+    def __init__(self, run_id: str) -> None:
+        super().__init__(f"No such run with id {shortened(run_id)}")
+
+
+class HandlerNotFound(NotFound):
+    """No handler has this name or this endpoint."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        names = ", ".join(sorted(known)) or "none"
+        super().__init__(f"No such handler {shortened(name)} (known: {names})")
+
+
+class HandlerUnusable(BayesianJobsError):
+    """A handler class cannot serve as one: which class, which part of it, and why."""
+
+    def __init__(self, handler: str, part: str, reason: str) -> None:
+        super().__init__(f"Handler {handler}: {part}: {reason}")
+
+
+class InvalidMessage(BayesianJobsError):
+    def __init__(self, actor: str, reason: str) -> None:
+        super().__init__(f"A message for actor {shortened(actor)} cannot be kept: {reason}")
+
+
+class JobExists(BayesianJobsError):
+    def __init__(self, job_id: str) -> None:
+        super().__init__(f"A job with id {shortened(job_id)} already exists")
+
+
+class FlowNotFound(BayesianJobsError):
+    def __init__(self, flow_name: str, known: Sequence[str]) -> None:
+        names = ", ".join(sorted(known)) or "none"
+        super().__init__(f"No flow {shortened(flow_name)} is configured (known flows: {names})")
+
+
+class SettingsError(BayesianJobsError):
+    def __init__(self, setting: str, value: object, reason: str) -> None:
+        super().__init__(f"{setting}={shortened(value)}: {reason}")
+
+
+class EmbeddedPostgresError(BayesianJobsError):
+    """The PostgreSQL that starts by itself could not be started; the text says what to do."""
+
+
+def shortened(value: object, limit: int = 200) -> str:
+    """The value as a message may quote it: one line, escaped, cut at `limit` characters."""
+    text = ascii(value) if isinstance(value, str) else repr(value)
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

@@ -1,0 +1,1 @@
+"""What jobs do: one handler a module, found by the registry."""

@@ -1,0 +1,172 @@
+"""Defining jobs: create, change, pause, resume, delete. What is answered here is obeyed from then on.
+
+Each change locks the job's row, so that no scheduler dispatches it meanwhile, and then its queued runs, which waits
+for claims of them that are under way. After the commit nothing is created or started from what was before.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.job import JobSpec, JobState
+from bayesian_jobs.domain.misfire import account
+from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger
+from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue, JobExists, JobNotFound
+from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.options import first_fire, parse_options, parse_state
+from bayesian_jobs.store import jobs as store
+from bayesian_jobs.store.engine import database_now
+from bayesian_jobs.store.notifications import notify_jobs_changed
+
+Job = Mapping[str, Any]
+"""A row of `jobs`, with what its last run came to."""
+
+
+def create(engine: Engine, registry: Registry, options: Mapping[str, Any]) -> Job:
+    """Store a new job. Raises InvalidOptions or JobExists; then nothing is stored."""
+    with engine.connect() as connection:
+        now = database_now(connection)
+    spec = parse_options(options, registry, now)
+    with engine.begin() as connection:
+        if store.insert_job(connection, columns(spec, registry, now)) is None:
+            raise JobExists(spec.job_id)
+        notify_jobs_changed(connection)
+        return read(connection, spec.job_id)
+
+
+def change_state(engine: Engine, job_id: str, state: str) -> Job:
+    """Pause a job or set it running again; a state that it has already changes nothing.
+
+    Pausing cancels its queued runs. Resuming settles the fire times that passed meanwhile as skipped, and so the
+    next one lies in the future; only a one-off job whose run was put off by the pause is due at once.
+    Raises InvalidOptions, JobNotFound.
+    """
+    try:
+        wanted = parse_state(state)
+    except InvalidValue as error:
+        raise InvalidOptions([Fault("state", state, str(error))]) from error
+    with engine.begin() as connection:
+        job = locked(connection, job_id)
+        if job["state"] != wanted:
+            check_not_over(job, wanted)
+            pause(connection, job) if wanted == JobState.PAUSED else resume(connection, job)
+        return read(connection, job_id)
+
+
+def delete(engine: Engine, job_id: str) -> list[str]:
+    """Remove the job and cancel its queued runs; its history stays until retention. Raises JobNotFound."""
+    with engine.begin() as connection:
+        job = locked(connection, job_id)
+        store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_DELETED)
+        store.delete_job(connection, job["job_no"])
+        return [job["job_id"]]
+
+
+def clean_failed(engine: Engine) -> list[str]:
+    """Remove all failure entries. Returns their job_ids."""
+    with engine.begin() as connection:
+        return store.delete_failures(connection)
+
+
+def replace(
+    connection: Connection, registry: Registry, job: Job, spec: JobSpec, origin: Mapping[str, str] | None = None
+) -> None:
+    """Give a locked job a new definition; its state stays. Its queued runs will start with the new handler and
+    kwargs. If the trigger changes, the next fire time lies in the future, and a job that was finished begins again.
+    `origin`: the file that the definition comes from."""
+    now = database_now(connection)
+    changes = columns(spec, registry, now) | {"state": job["state"], **(origin or {})}
+    if trigger_of(job) == spec.trigger:
+        del changes["next_run_at"]
+    else:
+        skip_due(connection, job, now, reasons.SKIPPED_CHANGED)
+        if job["state"] == JobState.FINISHED:
+            changes["state"] = spec.state
+    version = store.change_job(connection, job["job_no"], changes)
+    store.take_queued_runs_along(
+        connection, job["job_no"], version=version, actor=changes["handler"], queue=changes["queue"]
+    )
+    notify_jobs_changed(connection)
+
+
+def pause(connection: Connection, job: Job) -> None:
+    store.change_job(connection, job["job_no"], {"state": JobState.PAUSED})
+    store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_PAUSED)
+
+
+def resume(connection: Connection, job: Job) -> None:
+    now = database_now(connection)
+    next_run_at = skip_due(connection, job, now, reasons.SKIPPED_PAUSED)
+    store.change_job(connection, job["job_no"], {"state": JobState.RUNNING, "next_run_at": next_run_at})
+    notify_jobs_changed(connection)
+
+
+def skip_due(connection: Connection, job: Job, now: datetime, reason: str) -> datetime | None:
+    """Record every fire time of a locked job that is due and not dispatched as skipped. Returns the next one.
+
+    That of a one-off job is not skipped but stays due: it was put off, and is judged by its grace like any other.
+    Raises InvalidOptions when the stored trigger cannot be read any more.
+    """
+    try:
+        return skip_due_times(connection, job, trigger_of(job), now, reason)
+    except InvalidValue as error:
+        raise InvalidOptions([Fault("periodically", job["cron"], str(error))]) from error
+
+
+def skip_due_times(connection: Connection, job: Job, trigger: Trigger, now: datetime, reason: str) -> datetime | None:
+    first: datetime | None = job["next_run_at"]
+    if first is None or first > now or isinstance(trigger, Once):
+        return first
+    due = account(trigger, first, now, limit=None)
+    store.record_skipped(connection, job, due.first, due.last, due.count, reason)
+    return due.next
+
+
+def check_not_over(job: Job, wanted: JobState) -> None:
+    if job["state"] == JobState.PENDING:
+        raise InvalidOptions([Fault("state", str(wanted), f"job {job['job_id']!r} is pending: not taken up yet")])
+    if job["next_run_at"] is None and (job["state"] == JobState.FINISHED or wanted == JobState.RUNNING):
+        raise InvalidOptions([Fault("state", str(wanted), f"job {job['job_id']!r} has no fire time left")])
+
+
+def columns(spec: JobSpec, registry: Registry, now: datetime) -> dict[str, Any]:
+    """The columns of `jobs` that hold the definition."""
+    trigger = spec.trigger
+    return {
+        "job_id": spec.job_id,
+        "handler": spec.handler,
+        "queue": registry.get(spec.handler).queue,
+        "kwargs": spec.kwargs,
+        "period": trigger.period if isinstance(trigger, Interval) else None,
+        "cron": trigger.expression if isinstance(trigger, Cron) else None,
+        "timezone": trigger.timezone if isinstance(trigger, Cron) else "UTC",
+        "starts_at": trigger.start,
+        "misfire_grace_time": spec.misfire_grace_time,
+        "state": spec.state,
+        "next_run_at": first_fire(trigger, now),
+    }
+
+
+def trigger_of(job: Job) -> Trigger:
+    if job["cron"] is not None:
+        return Cron(expression=job["cron"], timezone=job["timezone"], start=job["starts_at"])
+    if job["period"] is not None:
+        return Interval(start=job["starts_at"], period=job["period"])
+    return Once(at=job["starts_at"])
+
+
+def locked(connection: Connection, job_id: str) -> Job:
+    job = store.lock_job(connection, job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job
+
+
+def read(connection: Connection, job_id: str) -> Job:
+    job = store.get_job(connection, job_id)
+    if job is None:
+        raise JobNotFound(job_id)
+    return job

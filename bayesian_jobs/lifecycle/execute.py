@@ -1,0 +1,152 @@
+"""Execute: a started run is done by its handler, and what came of it is recorded.
+
+A handler that works on the run's own connection commits its work together with the run's success, in one transaction.
+All other outcomes go to `report`, which records those of many runs in one.
+"""
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import InterfaceError, OperationalError
+
+from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Outcome, RetryAt, Succeeded
+from bayesian_jobs.domain.storable import describe_exception
+from bayesian_jobs.handlers.base import BaseHandler, Flow, Message
+from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.endings import Ending, finish_runs
+from bayesian_jobs.store.engine import plan_look_ups, run_transaction
+from bayesian_jobs.store.runs import NewMessage, send_messages
+
+LONGEST_RETRY_DELAY = timedelta(hours=1)
+
+log = logging.getLogger(__name__)
+
+Report = Callable[[ClaimedRun, Outcome], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workshop:
+    """What executing runs takes besides the runs themselves."""
+
+    engine: Engine
+    registry: Registry
+    flows: Mapping[str, Flow]
+    retention: timedelta
+    report: Report
+
+
+@dataclass(slots=True)
+class Execution:
+    """The run that a handler sees while it executes: `RunContext` of handlers/base.py."""
+
+    run: ClaimedRun
+    flows: Mapping[str, Flow]
+    retention: timedelta
+    engine: Engine
+    resources: ExitStack = field(default_factory=ExitStack)
+    opened: Connection | None = None
+
+    @property
+    def run_id(self) -> str:
+        return self.run.run_id
+
+    @property
+    def job_id(self) -> str | None:
+        return self.run.job_id
+
+    @property
+    def scheduled_for(self) -> datetime:
+        return self.run.scheduled_for
+
+    @property
+    def attempt(self) -> int:
+        return self.run.attempt
+
+    @property
+    def connection(self) -> Connection:
+        if self.opened is None:
+            self.opened = self.resources.enter_context(run_transaction(self.engine))
+        return self.opened
+
+    def send(self, messages: Sequence[Message]) -> list[str]:
+        new = [
+            NewMessage(
+                run_id=str(uuid4()),
+                actor=message.actor,
+                queue=message.queue,
+                body={"args": [], "kwargs": dict(message.kwargs), "options": {}},
+                job_id=self.job_id,
+            )
+            for message in messages
+        ]
+        if new:
+            send_messages(self.connection, new)
+        return [message.run_id for message in new]
+
+
+def execute(run: ClaimedRun, workshop: Workshop) -> None:
+    """Execute a run that this process has started, and report its outcome, whatever happens.
+
+    Raises nothing but what stops the process.
+    """
+    with ExitStack() as resources:
+        execution = Execution(run, workshop.flows, workshop.retention, workshop.engine, resources)
+        outcome = attempt(execution, workshop)
+    # Only now that the run's own transaction is over: what is reported may need what that had locked.
+    if outcome is not None:
+        workshop.report(run, outcome)
+
+
+def attempt(execution: Execution, workshop: Workshop) -> Outcome | None:
+    """Let the handler work, and commit what it did on the run's connection. None: the outcome is recorded already,
+    or another attempt has taken over."""
+    handler: type[BaseHandler] | None = None
+    try:
+        handler = workshop.registry.get(execution.run.actor)
+        call(handler, execution, workshop)
+        return commit(execution)
+    except BaseException as error:
+        return failure(error, execution.run, handler)
+
+
+def call(handler: type[BaseHandler], execution: Execution, workshop: Workshop) -> None:
+    kwargs = workshop.registry.signature(handler.__name__).bind(execution.run.kwargs)
+    result = handler(execution).execute(**kwargs)
+    if inspect.iscoroutine(result):
+        asyncio.run(result)
+
+
+def commit(execution: Execution) -> Outcome | None:
+    if execution.opened is None:
+        return Succeeded()
+    try:
+        plan_look_ups(execution.opened)
+        if execution.run.run_id in finish_runs(execution.opened, [Ending(execution.run, "succeeded")]):
+            execution.opened.commit()
+        else:
+            log.warning("run %s was taken over by another attempt; its work is undone", execution.run_id)
+    except (OperationalError, InterfaceError) as error:
+        # Whether it was committed is not known. If it was, this report finds the run ended and changes nothing.
+        line, traceback = describe_exception(error)
+        if execution.run.recoveries >= MAX_RECOVERIES:
+            return Failed(line, traceback)
+        return HandedBack(f"Its transaction could not be committed: {line}", lost=True)
+    return None
+
+
+def failure(error: BaseException, run: ClaimedRun, handler: type[BaseHandler] | None) -> Outcome:
+    """What a raised exception means: another attempt after a while, or that the run has failed."""
+    line, traceback = describe_exception(error)
+    log.warning("job=%s run=%s attempt %d of %s failed: %s", run.job_id, run.run_id, run.attempt, run.actor, line)
+    if handler is None or run.failures >= handler.max_retries:
+        return Failed(line, traceback)
+    delay = min(handler.retry_delay * 2 ** min(run.failures, 16), LONGEST_RETRY_DELAY)
+    return RetryAt(delay, line, traceback)

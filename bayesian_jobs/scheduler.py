@@ -1,0 +1,159 @@
+"""The scheduler process: ticks for ever. Any number of them may run on one database."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg2
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from bayesian_jobs.bootstrap import assemble
+from bayesian_jobs.lifecycle.dispatch import BATCH, dispatch_batch
+from bayesian_jobs.lifecycle.recover import LOOK_EVERY, recover
+from bayesian_jobs.logs import configure_logging
+from bayesian_jobs.presence.bell import Bell
+from bayesian_jobs.presence.complaints import Complaints
+from bayesian_jobs.presence.membership import (
+    POLL_EVERY,
+    RECONNECT_AFTER,
+    RENEW_EVERY,
+    GivenUp,
+    Membership,
+    one_line,
+    trouble,
+)
+from bayesian_jobs.settings import Settings
+from bayesian_jobs.store.dispatch import Settled, finish_over_jobs, next_due_in
+from bayesian_jobs.store.engine import database_now, is_lost
+from bayesian_jobs.store.partitions import make_ahead
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Duty:
+    """Something to be done again and again: how, how often (seconds), and when next (monotonic time)."""
+
+    do: Callable[[Connection], None]
+    every: float
+    at: float = 0.0
+
+
+class Scheduler:
+    """Dispatches due jobs and looks after what is left behind, until it is stopped."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._bell = Bell()
+        self._complaints = Complaints(log)
+        self._membership = Membership(engine, "scheduler")
+        self._stopping = False
+        self._dispatching = Duty(self._dispatch, POLL_EVERY)
+        self._duties = [
+            self._dispatching,
+            Duty(self._recover, LOOK_EVERY.total_seconds()),
+            Duty(self._finish_over_jobs, 5),
+            Duty(self._make_partitions, 60),
+        ]
+        self._renew_at = 0.0
+
+    def tick(self, connection: Connection) -> None:
+        """Do what is due now, dispatch first. One duty that cannot be done for the moment does not keep the others
+        from being done."""
+        for duty in self._duties:
+            if time.monotonic() >= duty.at:
+                duty.at = time.monotonic() + duty.every
+                try:
+                    duty.do(connection)
+                except DBAPIError as error:
+                    if is_lost(error):
+                        raise
+                    log.warning("put off: %s", one_line(error))
+
+    def run_forever(self) -> None:
+        """Tick, and sleep until the next job is due, until one is defined, or until there is something to look after;
+        through every loss of the database."""
+        while not self._stopping:
+            try:
+                with self._membership.join(set()) as connection:
+                    self._complaints.withdraw()
+                    self._dispatching.at = self._renew_at = 0.0
+                    self._live(connection)
+            except GivenUp:
+                log.warning("this scheduler was given up for dead; it joins again as a new one")
+            except (DBAPIError, psycopg2.Error) as error:
+                self._complaints.complain(trouble(error))
+                lost = not isinstance(error, DBAPIError) or is_lost(error)
+                self._bell.sleep(RECONNECT_AFTER if lost else POLL_EVERY)
+            except Exception:
+                log.exception("unexpected; trying again")
+                self._bell.sleep(POLL_EVERY)
+
+    def stop(self) -> None:
+        """Let `run_forever` return after the batch that is under way. May be called by a signal handler."""
+        self._stopping = True
+        self._bell.ring()
+
+    def _live(self, connection: Connection) -> None:
+        while not self._stopping:
+            if time.monotonic() >= self._renew_at:
+                self._membership.renew(connection)
+                self._renew_at = time.monotonic() + RENEW_EVERY
+            self.tick(connection)
+            wake_at = min(self._renew_at, *(duty.at for duty in self._duties))
+            self._bell.sleep(wake_at - time.monotonic(), self._membership.session)
+            if self._membership.notified():
+                self._dispatching.at = 0.0
+        self._membership.end(connection)
+
+    def _dispatch(self, connection: Connection) -> None:
+        """One batch; when it was full, the next one follows at once, else when the next job is due."""
+        settled = dispatch_batch(connection)
+        if settled is not None:
+            report(settled)
+        if settled is not None and settled.jobs == BATCH:
+            self._dispatching.at = 0.0
+            return
+        with connection.begin():
+            wait = next_due_in(connection)
+        seconds = POLL_EVERY if wait is None else wait.total_seconds()
+        if settled is None:  # What is due now is held by another scheduler, or the service is paused.
+            seconds = max(seconds, LOOK_EVERY.total_seconds())
+        self._dispatching.at = time.monotonic() + min(max(seconds, 0), POLL_EVERY)
+
+    def _recover(self, connection: Connection) -> None:
+        recover(connection, self._membership.process_no)
+
+    def _finish_over_jobs(self, connection: Connection) -> None:
+        with connection.begin():
+            finish_over_jobs(connection)
+
+    def _make_partitions(self, connection: Connection) -> None:
+        with connection.begin():
+            made = make_ahead(connection, database_now(connection))
+        if made:
+            log.info("made partitions %s", ", ".join(made))
+
+
+def report(settled: Settled) -> None:
+    log.info(
+        "dispatched %d jobs: %d runs queued, %d fire times missed, %d skipped",
+        settled.jobs,
+        settled.queued,
+        settled.missed,
+        settled.skipped,
+    )
+
+
+def run(settings: Settings) -> int:
+    """Run one scheduler until SIGTERM or SIGINT."""
+    configure_logging(settings.log_level)
+    scheduler = Scheduler(assemble(settings, "scheduler").hot_engine)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: scheduler.stop())
+    log.info("ready")
+    scheduler.run_forever()
+    log.info("stopped")
+    return 0

@@ -1,0 +1,220 @@
+"""The settings of a process: read once, from the environment, by whoever starts it."""
+
+import ipaddress
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote_plus
+
+import psycopg2
+from psycopg2.extensions import make_dsn
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from bayesian_jobs.domain.durations import parse_duration
+from bayesian_jobs.errors import InvalidValue, SettingsError
+
+
+def setting(variable: str, meaning: str, *, read: Callable[[str], Any], default: Any) -> Any:
+    """A field of Settings: the environment variable it is read from, what it means, and how its text is read."""
+    metadata = {"variable": variable, "meaning": meaning, "read": read}
+    if callable(default):
+        return field(default_factory=default, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+def database_url(text: str) -> str:
+    """The URL with its driver named: SQLAlchemy 2.1 takes a bare `postgresql://` for psycopg 3."""
+    url = url_of(text)
+    if url is None:
+        raise InvalidValue(
+            "is not a URL like postgresql://user:password@host:5432/name (an @ in a password is written %40)"
+        )
+    if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg2"):
+        raise InvalidValue("the scheme must be postgresql://")
+    url = url.set(drivername="postgresql+psycopg2")
+    check_parameters(url)
+    return url.render_as_string(hide_password=False)
+
+
+def url_of(text: str) -> URL | None:
+    """None for what is no URL, or where a part of a password would be taken for the host."""
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):  # ValueError: of the port, and of brackets
+        return None
+    return None if "@" in (url.host or "") else url
+
+
+def check_parameters(url: URL) -> None:
+    """Raises InvalidValue for what libpq would refuse before it connects, such as an unknown parameter."""
+    try:
+        _, arguments = url.get_dialect()().create_connect_args(url)
+        make_dsn(**arguments)
+    except (ArgumentError, psycopg2.Error) as error:
+        raise InvalidValue(f"PostgreSQL's client refuses it: {' '.join(str(error).split())}") from error
+
+
+def port(text: str) -> int:
+    return whole_number(text, 1, 65535)
+
+
+def threads(text: str) -> int:
+    return whole_number(text, 1, 1000)
+
+
+def whole_number(text: str, lowest: int, highest: int) -> int:
+    if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+        raise InvalidValue(f"must be a whole number from {lowest} to {highest}")
+    return int(text)
+
+
+def names(text: str) -> tuple[str, ...]:
+    return tuple(name for name in text.replace(",", " ").split() if name)
+
+
+def log_level(text: str) -> str:
+    if text.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise InvalidValue("must be one of DEBUG, INFO, WARNING, ERROR")
+    return text.upper()
+
+
+def path(text: str) -> Path:
+    """With `~` expanded: no shell does it in a .env file or a unit file."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:
+        raise InvalidValue("no such user's home directory is known") from error
+
+
+def directory(text: str) -> Path:
+    found = path(text)
+    if not os.path.isdir(found):
+        raise InvalidValue("is not a directory")
+    return found
+
+
+def own_data_dir() -> Path:
+    """Where this user's data lives by default (XDG); root's in /var/lib."""
+    if os.geteuid() == 0:
+        return Path("/var/lib/bayesian-jobs")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share") / "bayesian-jobs"
+
+
+def own_default_jobs_dir() -> Path:
+    """`default_jobs/` of the installed package, or of the checkout it is imported from."""
+    package = Path(__file__).parent
+    installed = package / "default_jobs"
+    return installed if installed.is_dir() else package.parent / "default_jobs"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    database_url: str | None = setting(
+        "DATABASE_URL",
+        "the PostgreSQL server, as postgresql://user:password@host/name; unset: an embedded one is started",
+        read=database_url,
+        default=None,
+    )
+    host: str = setting("JOBS_HOST", "the address that the API listens on", read=str, default="127.0.0.1")
+    port: int = setting("JOBS_PORT", "the port that the API listens on", read=port, default=34000)
+    data_dir: Path = setting(
+        "JOBS_DATA_DIR", "where the embedded PostgreSQL keeps its data", read=path, default=own_data_dir
+    )
+    default_jobs_dir: Path = setting(
+        "JOBS_DEFAULT_JOBS_DIR",
+        "the directory of the default jobs' YAML files",
+        read=directory,
+        default=own_default_jobs_dir,
+    )
+    handlers: tuple[str, ...] = setting(
+        "JOBS_HANDLERS", "further packages with handlers, separated by commas", read=names, default=()
+    )
+    flows_file: Path | None = setting(
+        "JOBS_FLOWS", "the YAML file that says which flows exist and where they run", read=path, default=None
+    )
+    actors: tuple[str, ...] = setting(
+        "JOBS_ACTORS",
+        "modules or files with Dramatiq actors of your own, for which `up` runs a worker of their own",
+        read=names,
+        default=(),
+    )
+    worker_threads: int = setting(
+        "JOBS_WORKER_THREADS", "how many runs one worker process executes at once", read=threads, default=8
+    )
+    drain: timedelta = setting(
+        "JOBS_DRAIN",
+        "how long a worker that is told to stop lets executing runs end before it hands them back",
+        read=parse_duration,
+        default=timedelta(seconds=25),
+    )
+    retention: timedelta = setting(
+        "JOBS_RETENTION",
+        "how long ended runs, failure entries and finished jobs are kept",
+        read=parse_duration,
+        default=timedelta(days=30),
+    )
+    log_level: str = setting("JOBS_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", read=log_level, default="INFO")
+
+    def check_bind(self) -> None:
+        """Refuse to serve anything but this machine, as long as the API knows no authentication.
+
+        Raises SettingsError.
+        """
+        if self.host != "localhost" and not is_loopback(self.host):
+            raise SettingsError(
+                "JOBS_HOST",
+                self.host,
+                "the API has no authentication yet and so listens on loopback addresses only (127.0.0.1, ::1)",
+            )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(environ: Mapping[str, str]) -> Settings:
+    """The settings that `environ` holds; an unset or empty variable takes its default.
+
+    Raises SettingsError, which names the variable and its value (a password in a URL is never quoted).
+    """
+    if broker := environ.get("BROKER_URL"):
+        raise SettingsError("BROKER_URL", quotable(broker), "is not supported yet: messages travel in PostgreSQL")
+    values = {}
+    for each in fields(Settings):
+        variable = each.metadata["variable"]
+        if text := environ.get(variable, ""):
+            try:
+                values[each.name] = each.metadata["read"](text)
+            except InvalidValue as error:
+                shown = quotable(text) if variable == "DATABASE_URL" else without_password(text)
+                raise SettingsError(variable, shown, str(error)) from error
+    return Settings(**values)
+
+
+def without_password(text: str) -> str:
+    """The text of a setting as it may be shown: in a URL, passwords and where they are kept are replaced by ***."""
+    if "://" not in text:
+        return text
+    url = url_of(text)
+    if url is None:
+        return text.split("://", 1)[0] + "://***"
+    secret = {name: "***" for name in url.query if "pass" in name.lower()}  # password, sslpassword, passfile
+    shown = url.update_query_dict(secret).render_as_string(hide_password=True)
+    return shown.replace(quote_plus("***"), "***")
+
+
+def quotable(text: str) -> str:
+    """What should have been a URL, as an error may quote it: whatever else it is may be a password, too."""
+    return without_password(text) if "://" in text else "***"
+
+
+def default_of(each: Any) -> Any:
+    """The default of one field of Settings, made if it has to be made."""
+    return each.default if each.default is not MISSING else each.default_factory()

@@ -1,0 +1,1 @@
+"""All SQL of the service: tables, and functions named by what they do to them."""

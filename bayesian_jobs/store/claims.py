@@ -1,0 +1,214 @@
+"""Claiming queued runs, which starts them.
+
+A worker process claims no more runs than it has idle threads, so a claim is a start: there is no run that waits in a
+worker's memory.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection
+
+from bayesian_jobs.store.locks import LOCK_SERVICE
+from bayesian_jobs.store.prepared import Prepared
+
+# What becomes of a queued run `r`, judged by its job `j` as it is now. The grace no longer counts once a handler has
+# begun to work on it.
+VERDICT = """
+    CASE WHEN r.job_no IS NULL THEN 'running'
+         WHEN j.job_no IS NULL OR j.state <> 'running' THEN 'cancelled'
+         WHEN NOT r.begun AND r.scheduled_for + j.misfire_grace_time < clock.now THEN 'missed'
+         ELSE 'running' END
+"""
+
+# The version check makes a claim that raced with an edit come to nothing: the edit has brought the queued run under its
+# own version, which is seen here, beside the job as this statement's older snapshot shows it.
+CLAIM = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+due AS MATERIALIZED (
+    SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue) CROSS JOIN LATERAL (
+        SELECT run_id, scheduled_for, job_no, job_version, begun FROM runs
+        WHERE queue = q.queue AND claim_at <= (SELECT now FROM clock)
+        ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
+    ) AS r
+    WHERE (SELECT state FROM service) = 'running'
+    LIMIT %(limit)s::bigint
+),
+judged AS (
+    SELECT r.run_id, r.scheduled_for, j.kwargs, {VERDICT} AS verdict
+    FROM due AS r CROSS JOIN clock LEFT JOIN jobs AS j ON j.job_no = r.job_no
+    WHERE r.job_no IS NULL OR j.job_no IS NULL OR j.version >= r.job_version
+),
+started AS (
+    UPDATE runs AS r
+    SET state = 'running', claim_at = NULL, attempt = r.attempt + 1, worker = %(process_no)s::bigint,
+        started_at = clock.now, finished_at = NULL, reason = NULL, traceback = NULL
+    FROM judged AS d CROSS JOIN clock
+    WHERE r.run_id = d.run_id AND r.scheduled_for = d.scheduled_for AND d.verdict = 'running'
+    RETURNING r.run_id, r.scheduled_for, r.job_no, r.job_id, r.attempt, r.failures, r.recoveries,
+              r.actor, r.queue, r.queued_at,
+                            d.kwargs, r.message
+),
+held AS (
+    UPDATE processes
+    SET holding = %(holding)s::uuid[] || (SELECT array_agg(run_id) FROM started),
+        lease_until = (SELECT now FROM clock) + %(lease)s::interval
+    WHERE process_no = %(process_no)s::bigint AND ended_at IS NULL AND EXISTS (SELECT FROM started)
+    RETURNING process_no
+)
+SELECT d.run_id, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
+s.queue, s.queued_at,
+       s.kwargs::text, s.message::text, (SELECT process_no FROM held) AS held
+FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
+"""
+
+REJECT = f"""
+WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+rejected AS MATERIALIZED (
+    SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[]) AS u(run_id, scheduled_for)
+),
+locked AS MATERIALIZED (
+    SELECT job_no, state, misfire_grace_time FROM jobs
+    WHERE job_no = ANY(ARRAY(SELECT r.job_no FROM runs AS r JOIN rejected USING (run_id, scheduled_for)))
+    ORDER BY job_no FOR UPDATE
+),
+judged AS MATERIALIZED (
+    SELECT r.run_id, r.scheduled_for, {VERDICT} AS verdict
+    FROM rejected JOIN runs AS r USING (run_id, scheduled_for) CROSS JOIN clock
+    LEFT JOIN locked AS j ON j.job_no = r.job_no
+    WHERE r.state = 'queued'
+),
+ended AS (
+    UPDATE runs AS r SET state = d.verdict, claim_at = NULL, finished_at = clock.now,
+        reason = CASE d.verdict WHEN 'missed' THEN %(late)s::text ELSE %(cancelled)s::text END
+    FROM judged AS d CROSS JOIN clock
+    WHERE r.run_id = d.run_id AND r.scheduled_for = d.scheduled_for
+      AND r.state = 'queued' AND d.verdict <> 'running'
+    RETURNING r.job_no
+)
+UPDATE jobs SET state = 'finished', updated_at = clock.now FROM ended CROSS JOIN clock
+WHERE jobs.job_no = ended.job_no AND jobs.state IN ('running', 'paused') AND jobs.next_run_at IS NULL
+"""
+
+NEXT_CLAIM = """
+SELECT min(first.claim_at) - clock_timestamp() AS wait FROM unnest(%(queues)s::text[]) AS q(queue) CROSS JOIN LATERAL (
+    SELECT claim_at FROM runs WHERE queue = q.queue AND claim_at IS NOT NULL ORDER BY claim_at LIMIT 1
+) AS first
+"""
+
+claim_statement = Prepared("claim", CLAIM, LOCK_SERVICE)
+reject_statement = Prepared("reject", REJECT, LOCK_SERVICE)
+next_claim_statement = Prepared("next_claim", NEXT_CLAIM)
+
+
+RunKey = tuple[str, datetime, int]
+"""run_id, scheduled_for, attempt."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedRun:
+    """A run that this process has started and must report the end of.
+
+    `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options.
+    """
+
+    run_id: str
+    scheduled_for: datetime
+    job_no: int | None
+    job_id: str | None
+    attempt: int
+    failures: int
+    recoveries: int
+    actor: str
+    queue: str
+    queued_at: datetime
+    kwargs: dict[str, Any]
+    message: dict[str, Any] | None
+
+    @property
+    def key(self) -> RunKey:
+        """What tells this attempt from every other."""
+        return self.run_id, self.scheduled_for, self.attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a claim found. `rejected`: runs that may not start, for `reject_runs`. `held`: False when this process
+    has been given up for dead meanwhile; the transaction must then be rolled back."""
+
+    started: list[ClaimedRun]
+    rejected: list[tuple[str, datetime]]
+    held: bool
+
+
+def claim_runs(
+    connection: Connection,
+    process_no: int,
+    queues: Sequence[str],
+    limit: int,
+    *,
+    holding: Sequence[str],
+    lease: timedelta,
+) -> Claim:
+    """Start up to `limit` due runs of `queues`, the first queue first, and note them as held by the process.
+
+    Takes the service lock (shared) and row locks on the runs; skips runs that others have locked. `holding` are the
+    runs that the process executes already.
+    """
+    rows = claim_statement.run(
+        connection,
+        {
+            "process_no": process_no,
+            "queues": list(queues),
+            "limit": limit,
+            "holding": list(holding),
+            "lease": lease,
+        },
+    )
+    started = [row for row in rows if row.attempt is not None]
+    return Claim(
+        started=[claimed_run(row) for row in started],
+        rejected=[(str(row.run_id), row.scheduled_for) for row in rows if row.attempt is None],
+        held=not started or started[0].held is not None,
+    )
+
+
+def claimed_run(row: Any) -> ClaimedRun:
+    return ClaimedRun(
+        run_id=str(row.run_id),
+        scheduled_for=row.scheduled_for,
+        job_no=row.job_no,
+        job_id=row.job_id,
+        attempt=row.attempt,
+        failures=row.failures,
+        recoveries=row.recoveries,
+        actor=row.actor,
+        queue=row.queue,
+        queued_at=row.queued_at,
+        kwargs=json.loads(row.kwargs or "{}"),
+        message=json.loads(row.message) if row.message else None,
+    )
+
+
+def reject_runs(connection: Connection, runs: Sequence[tuple[str, datetime]], *, late: str, cancelled: str) -> None:
+    """End runs that may not start: past their grace as missed, those of a paused or deleted job as cancelled."""
+    run_ids, scheduled_fors = zip(*runs, strict=True)
+    reject_statement.run(
+        connection,
+        {
+            "run_ids": list(run_ids),
+            "scheduled_fors": list(scheduled_fors),
+            "late": late,
+            "cancelled": cancelled,
+        },
+    )
+
+
+def next_claim_in(connection: Connection, queues: Sequence[str]) -> timedelta | None:
+    """How long until the next run of `queues` may be claimed; None if none waits."""
+    (row,) = next_claim_statement.run(connection, {"queues": list(queues)})
+    wait: timedelta | None = row.wait
+    return wait

@@ -1,0 +1,178 @@
+"""Recording how attempts ended: with an outcome, or back in the queue. Fenced by the attempt: a report that comes after
+another attempt has taken over changes nothing.
+
+Locks are taken in the order jobs, then runs; whoever has locked a run first waits for no job.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.prepared import Prepared
+
+# Whoever has locked the job meanwhile is not waited for: `finish_over_jobs` closes what is left open here.
+RECORD_END = """
+failure_entry AS (
+    INSERT INTO jobs (job_id, handler, state, kwargs)
+    SELECT bayesian_jobs_uuid7()::text, 'ErrorHandler', 'paused', jsonb_build_object(
+        'exc_str', reason, 'exc_traceback', traceback, 'failed_job_id', job_id, 'failed_job_handler', actor,
+        'failed_handler_kwargs', kwargs, 'run_id', run_id)
+    FROM ended WHERE state = 'failed'
+),
+over AS MATERIALIZED (
+    SELECT jobs.job_no FROM jobs JOIN ended USING (job_no)
+    WHERE jobs.state IN ('running', 'paused') AND jobs.next_run_at IS NULL
+    FOR UPDATE OF jobs SKIP LOCKED
+),
+closed AS (
+    UPDATE jobs SET state = 'finished', updated_at = clock_timestamp() FROM over WHERE jobs.job_no = over.job_no
+)
+SELECT run_id::text FROM ended
+"""
+
+FINISH = f"""
+WITH outcome AS MATERIALIZED (
+    SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[],
+                         %(states)s::text[], %(reasons)s::text[], %(tracebacks)s::text[], %(kwargs)s::text[])
+        AS u(run_id, scheduled_for, attempt, state, reason, traceback, kwargs)
+),
+ended AS (
+    UPDATE runs AS r SET state = o.state, finished_at = clock_timestamp(), reason = o.reason, traceback = o.traceback,
+        failures = r.failures + (o.state = 'failed')::int
+    FROM outcome AS o
+    WHERE r.run_id = o.run_id AND r.scheduled_for = o.scheduled_for AND r.attempt = o.attempt AND r.state = 'running'
+    RETURNING r.run_id, r.job_no, r.job_id, r.actor, o.state, o.reason, o.traceback, o.kwargs::jsonb
+),
+{RECORD_END}"""
+
+FAIL_LOST = f"""
+WITH lost AS MATERIALIZED (
+    SELECT r.run_id, r.scheduled_for, r.attempt, coalesce(j.kwargs, r.message -> 'kwargs') AS kwargs
+    FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[])
+        AS u(run_id, scheduled_for, attempt)
+    JOIN runs AS r USING (run_id, scheduled_for, attempt) LEFT JOIN jobs AS j ON j.job_no = r.job_no
+),
+ended AS (
+    UPDATE runs AS r SET state = 'failed', finished_at = clock_timestamp(), reason = %(reason)s::text
+    FROM lost AS o
+    WHERE r.run_id = o.run_id AND r.scheduled_for = o.scheduled_for AND r.attempt = o.attempt AND r.state = 'running'
+    RETURNING r.run_id, r.job_no, r.job_id, r.actor, r.state, r.reason, r.traceback, o.kwargs
+),
+{RECORD_END}"""
+
+# A run that goes back to the queue takes its job's present version, handler and queue along, under a lock that an edit
+# of the job waits for (or that waits for the edit); otherwise the old handler could come back for the new kwargs.
+REQUEUE = """
+WITH back AS MATERIALIZED (
+    SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[],
+                         %(delays)s::interval[], %(reasons)s::text[], %(tracebacks)s::text[],
+                         %(failures)s::int[], %(recoveries)s::int[],
+                         %(begun)s::bool[])
+        AS u(run_id, scheduled_for, attempt, delay, reason, traceback, failures, recoveries, begun)
+),
+locked AS MATERIALIZED (
+    SELECT job_no, version, handler, queue FROM jobs
+    WHERE job_no = ANY(ARRAY(SELECT r.job_no FROM runs AS r JOIN back USING (run_id, scheduled_for)))
+    ORDER BY job_no FOR SHARE
+),
+held AS MATERIALIZED (
+    SELECT r.run_id, r.scheduled_for, j.* FROM back JOIN runs AS r USING (run_id, scheduled_for)
+    LEFT JOIN locked AS j ON j.job_no = r.job_no
+)
+UPDATE runs AS r
+SET state = 'queued', claim_at = clock_timestamp() + b.delay, reason = b.reason, traceback = b.traceback,
+    begun = r.begun OR b.begun,
+    failures = r.failures + b.failures, recoveries = r.recoveries + b.recoveries,
+    job_version = j.version, actor = coalesce(j.handler, r.actor), queue = coalesce(j.queue, r.queue)
+FROM back AS b JOIN held AS j USING (run_id, scheduled_for)
+WHERE r.run_id = b.run_id AND r.scheduled_for = b.scheduled_for AND r.attempt = b.attempt AND r.state = 'running'
+RETURNING r.run_id::text, r.queue
+"""
+
+finish_statement = Prepared("finish", FINISH)
+fail_lost_statement = Prepared("fail_lost", FAIL_LOST)
+requeue_statement = Prepared("requeue", REQUEUE)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """The end of one run: its terminal state, why, and the traceback of a failure."""
+
+    run: ClaimedRun
+    state: str
+    reason: str | None = None
+    traceback: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """One run that goes back to the queue, to be claimed again after `delay`; `failed` and `lost` are counted, and one
+    whose attempt has not `begun` is judged by its grace again."""
+
+    run_id: str
+    scheduled_for: datetime
+    attempt: int
+    reason: str
+    delay: timedelta = timedelta(0)
+    traceback: str | None = None
+    failed: bool = False
+    lost: bool = False
+    begun: bool = True
+
+
+def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
+    """Record the ends, and a failure entry for each failed run. Returns the run ids it was recorded for: a run whose
+    attempt is over already (taken back, cancelled) is not among them, and nothing of it changes."""
+    ended = finish_statement.run(
+        connection,
+        {
+            "run_ids": [each.run.run_id for each in endings],
+            "scheduled_fors": [each.run.scheduled_for for each in endings],
+            "attempts": [each.run.attempt for each in endings],
+            "states": [each.state for each in endings],
+            "reasons": [each.reason for each in endings],
+            "tracebacks": [each.traceback for each in endings],
+            "kwargs": [kwargs_of(each.run) if each.state == "failed" else None for each in endings],
+        },
+    )
+    return {row.run_id for row in ended}
+
+
+def fail_lost_runs(connection: Connection, runs: Sequence[tuple[str, datetime, int]], reason: str) -> None:
+    """Record that running runs of a dead process, (run_id, scheduled_for, attempt), have failed, each with its
+    failure entry."""
+    run_ids, scheduled_fors, attempts = zip(*runs, strict=True)
+    values = {
+        "run_ids": list(run_ids),
+        "scheduled_fors": list(scheduled_fors),
+        "attempts": list(attempts),
+        "reason": reason,
+    }
+    fail_lost_statement.run(connection, values)
+
+
+def kwargs_of(run: ClaimedRun) -> str:
+    return json.dumps(run.kwargs if run.message is None else run.message["kwargs"])
+
+
+def requeue_runs(connection: Connection, returns: Sequence[Return]) -> dict[str, str]:
+    """Put running runs back into their queues, fenced by their attempt. Returns run id → queue of those put back."""
+    rows = requeue_statement.run(
+        connection,
+        {
+            "run_ids": [each.run_id for each in returns],
+            "scheduled_fors": [each.scheduled_for for each in returns],
+            "attempts": [each.attempt for each in returns],
+            "delays": [each.delay for each in returns],
+            "reasons": [each.reason for each in returns],
+            "tracebacks": [each.traceback for each in returns],
+            "failures": [int(each.failed) for each in returns],
+            "recoveries": [int(each.lost) for each in returns],
+            "begun": [each.begun for each in returns],
+        },
+    )
+    return {row.run_id: row.queue for row in rows}

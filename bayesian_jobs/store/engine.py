@@ -1,0 +1,97 @@
+"""Connections: how they are made, what the server may do to one that hangs, and the database's clock."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+
+from psycopg2.errors import LockNotAvailable, QueryCanceled
+from psycopg2.extensions import TransactionRollbackError
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+# Server-side limits are part of correctness: a frozen process must not hold rows that others need.
+SESSION = {
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "5s",
+    "statement_timeout": "30s",
+    "lock_timeout": "10s",
+    "jit": "off",
+    # A statement that waits for a lock must see what was committed meanwhile.
+    "default_transaction_isolation": r"read\ committed",
+    # A client that has vanished must not keep its locks.
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "10s",
+}
+# Well below the lease of a process, which the same session renews.
+SHORT = {"statement_timeout": "5s", "lock_timeout": "1s"}
+# Prepared statements keep the plan that they got when the tables, or this week's partition, were still empty: and
+# then reading all of it looks cheapest. These leave the planner no other way than the one that stays right: look up
+# row after row by an index, in the index's order. One generic plan a session; see store/prepared.py.
+LOOK_UPS_ONLY = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
+    "enable_sort": "off",
+}
+SOCKET = {
+    "connect_timeout": 5,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+
+
+def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -> Engine:
+    """A pool of connections whose sessions are called `name` in `pg_stat_activity`. Does not connect.
+
+    `hot`: for the statements of the hot paths, which are prepared and plan look-ups only.
+    """
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=10,
+        pool_pre_ping=True,
+        connect_args=connect_arguments(name, SESSION | SHORT | LOOK_UPS_ONLY if hot else SESSION),
+    )
+
+
+def connect_arguments(name: str, session: Mapping[str, str]) -> dict[str, object]:
+    options = " ".join(f"-c {setting}={value}" for setting, value in session.items())
+    return {"application_name": f"bayesian-jobs {name}", "options": options, **SOCKET}
+
+
+def database_now(connection: Connection) -> datetime:
+    """The one clock: the database's, at this moment."""
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
+
+
+@contextmanager
+def run_transaction(engine: Engine) -> Iterator[Connection]:
+    """A transaction for a handler's own work, which may take as long as the handler does. Whoever uses it commits;
+    otherwise nothing of it stays."""
+    with engine.connect() as connection:
+        connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
+        yield connection
+
+
+def plan_look_ups(connection: Connection) -> None:
+    """Until the transaction ends, plan as a hot connection does."""
+    connection.exec_driver_sql("; ".join(f"SET LOCAL {setting} = {value}" for setting, value in LOOK_UPS_ONLY.items()))
+
+
+def is_busy(error: BaseException) -> bool:
+    """Whether a statement failed only because others held what it needed: it may succeed in a while."""
+    return isinstance(getattr(error, "orig", None), (LockNotAvailable, QueryCanceled, TransactionRollbackError))
+
+
+def is_lost(error: DBAPIError) -> bool:
+    """Whether the connection to the database is gone, rather than one statement refused."""
+    return isinstance(error, (OperationalError, InterfaceError)) and not is_busy(error)

@@ -1,0 +1,17 @@
+"""The advisory locks, all in one place so that no two meanings share a key."""
+
+JOBS = 0x6A6F6273  # "jobs"
+
+SERVICE = JOBS + 1
+"""Shared: whoever creates or starts runs. Exclusive: whoever pauses the service. When the pause has its lock, no
+transaction that still saw the service running is left; so what it answers is obeyed."""
+
+LOCK_SERVICE = f"SELECT pg_advisory_xact_lock_shared({SERVICE}); "
+"""Sent in front of a statement that depends on the state of the service: what it sees then stays so until the
+transaction ends."""
+
+PARTITIONS = JOBS + 2
+"""Whoever makes or drops partitions."""
+
+PRESENCE = JOBS << 32
+"""Plus a process_no: held by the session of that process for as long as it lives."""

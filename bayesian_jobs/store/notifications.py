@@ -1,0 +1,19 @@
+"""NOTIFY only wakes: whoever listens looks for itself, and looks without being woken too, only later."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import Connection, text
+
+JOBS_CHANGED = "bayesian_jobs_jobs"
+RUNS_QUEUED = "bayesian_jobs_runs"
+
+
+def notify_jobs_changed(connection: Connection) -> None:
+    """Wake the schedulers when this transaction commits."""
+    connection.execute(text("SELECT pg_notify(:channel, '')"), {"channel": JOBS_CHANGED})
+
+
+def notify_runs_queued(connection: Connection, queues: Iterable[str]) -> None:
+    """Wake the workers of `queues` when this transaction commits."""
+    for queue in sorted(set(queues)):
+        connection.execute(text("SELECT pg_notify(:channel, :queue)"), {"channel": RUNS_QUEUED, "queue": queue})

@@ -1,0 +1,168 @@
+"""Who is alive: every scheduler and worker has a row, a lease, and an advisory lock that its session holds.
+
+A process that dies ends its session, which frees the lock at once. One that is frozen, or cut off from the database,
+lets its lease run out.
+"""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from bayesian_jobs import __version__
+from bayesian_jobs.store import locks
+
+INSERT = text("""
+INSERT INTO processes (kind, hostname, pid, version, lease_until)
+VALUES (:kind, :hostname, :pid, :version, clock_timestamp() + :lease) RETURNING process_no
+""")
+# A session of ours that the server has not yet noticed to be dead would keep the lock from its successor.
+END_OLD_SESSION = text("""
+SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_pid()
+  AND application_name = current_setting('application_name')
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+  AND (classid::bigint << 32) + objid::bigint = :presence + :process_no
+""")
+HOLD_LOCK = text("SELECT pg_advisory_lock(:presence + :process_no)")
+RENEW = text("""
+UPDATE processes SET lease_until = clock_timestamp() + :lease, missing_since = NULL, holding = CAST(:holding AS uuid[])
+WHERE process_no = :process_no AND ended_at IS NULL
+""")
+END = text("""
+UPDATE processes SET ended_at = clock_timestamp(), holding = '{}' WHERE process_no = :process_no AND ended_at IS NULL
+""")
+HOLDING = text("SELECT holding::text[] FROM processes WHERE process_no = :process_no AND ended_at IS NULL")
+# Trying the lock of a living process fails; of a dead one it succeeds, and the lock is freed with the statement.
+MISSING = text("""
+WITH missing AS MATERIALIZED (
+    SELECT process_no FROM processes
+    WHERE ended_at IS NULL AND process_no <> :me AND pg_try_advisory_xact_lock(:presence + process_no)
+)
+UPDATE processes SET missing_since = clock_timestamp()
+WHERE process_no IN (SELECT process_no FROM missing) AND ended_at IS NULL AND missing_since IS NULL
+""")
+NOT_WELL = text("""
+SELECT EXISTS (
+    SELECT FROM processes
+    WHERE ended_at IS NULL AND process_no <> :me
+      AND (missing_since IS NOT NULL OR lease_until < clock_timestamp()
+           OR pg_try_advisory_xact_lock(:presence + process_no)))
+""")
+DEAD = """
+ended_at IS NULL AND process_no <> :me
+AND (lease_until < clock_timestamp() OR missing_since < clock_timestamp() - CAST(:patience AS interval))
+"""
+FIND_DEAD = text(f"SELECT process_no FROM processes WHERE {DEAD} ORDER BY process_no")
+GIVE_UP = text(f"""
+UPDATE processes SET ended_at = clock_timestamp()
+WHERE process_no = (SELECT process_no FROM processes WHERE process_no = :process_no AND {DEAD} FOR UPDATE SKIP LOCKED)
+RETURNING process_no, kind, hostname, pid, holding::text[] AS holding
+""")
+HELD_RUNS = text("""
+SELECT run_id::text, scheduled_for, attempt, recoveries FROM runs
+WHERE run_id = ANY(CAST(:run_ids AS uuid[])) AND worker = :process_no AND state = 'running'
+""")
+ALIVE = text("""
+SELECT kind, count(*) FROM processes
+WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL GROUP BY kind
+""")
+PRUNE = text("DELETE FROM processes WHERE ended_at < clock_timestamp() - CAST(:retention AS interval)")
+
+
+@dataclass(frozen=True, slots=True)
+class DeadProcess:
+    process_no: int
+    kind: str
+    hostname: str
+    pid: int
+    holding: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldRun:
+    """A run that is recorded as running on a process."""
+
+    run_id: str
+    scheduled_for: datetime
+    attempt: int
+    recoveries: int
+
+
+def register(connection: Connection, kind: str, lease: timedelta) -> int:
+    """Enter this process, alive until `lease` has passed. Returns its process_no."""
+    values = {
+        "kind": kind,
+        "hostname": socket.gethostname(),
+        "pid": os.getpid(),
+        "version": __version__,
+        "lease": lease,
+    }
+    process_no: int = connection.execute(INSERT, values).scalar_one()
+    return process_no
+
+
+def hold_presence(connection: Connection, process_no: int) -> None:
+    """Take the session's advisory lock that says that this process lives; it lasts as long as the session. An older
+    session of the process that still holds it is ended."""
+    values = {"presence": locks.PRESENCE, "process_no": process_no}
+    connection.execute(END_OLD_SESSION, values)
+    connection.execute(HOLD_LOCK, values)
+
+
+def renew_lease(connection: Connection, process_no: int, lease: timedelta, holding: Sequence[str] = ()) -> bool:
+    """Say that the process is alive, and which runs it executes. False: it has been given up for dead."""
+    values = {"process_no": process_no, "lease": lease, "holding": list(holding)}
+    return connection.execute(RENEW, values).rowcount == 1
+
+
+def end(connection: Connection, process_no: int) -> None:
+    connection.execute(END, {"process_no": process_no})
+
+
+def read_holding(connection: Connection, process_no: int) -> list[str] | None:
+    """The runs that are noted as held by the process; None if it has been given up for dead."""
+    holding: list[str] | None = connection.execute(HOLDING, {"process_no": process_no}).scalar()
+    return holding
+
+
+def any_not_well(connection: Connection, me: int) -> bool:
+    """Whether some other process seems to be dead; writes nothing."""
+    return bool(connection.execute(NOT_WELL, {"presence": locks.PRESENCE, "me": me}).scalar())
+
+
+def note_missing(connection: Connection, me: int) -> None:
+    """Note which processes have no session now. One that has a session again clears the note itself."""
+    connection.execute(MISSING, {"presence": locks.PRESENCE, "me": me})
+
+
+def find_dead(connection: Connection, me: int, patience: timedelta) -> list[int]:
+    """The processes whose lease has run out, or whose session has been missing for longer than `patience` (so that
+    one that reconnects after a restart of the database keeps its runs)."""
+    return list(connection.execute(FIND_DEAD, {"me": me, "patience": patience}).scalars())
+
+
+def give_up(connection: Connection, process_no: int, me: int, patience: timedelta) -> DeadProcess | None:
+    """End a process if it is dead, as `find_dead` has it, and if nobody else does so."""
+    row = connection.execute(GIVE_UP, {"process_no": process_no, "me": me, "patience": patience}).first()
+    return DeadProcess(row.process_no, row.kind, row.hostname, row.pid, row.holding) if row else None
+
+
+def held_runs(connection: Connection, process_no: int, run_ids: Sequence[str]) -> list[HeldRun]:
+    """Those of `run_ids` that are recorded as running on the process."""
+    rows = connection.execute(HELD_RUNS, {"run_ids": list(run_ids), "process_no": process_no})
+    return [HeldRun(row.run_id, row.scheduled_for, row.attempt, row.recoveries) for row in rows]
+
+
+def alive(connection: Connection) -> Mapping[str, int]:
+    """How many processes of each kind are alive."""
+    rows = connection.execute(ALIVE)
+    return {kind: number for kind, number in rows}
+
+
+def prune(connection: Connection, retention: timedelta) -> int:
+    """Forget processes that ended longer than `retention` ago."""
+    return connection.execute(PRUNE, {"retention": retention}).rowcount

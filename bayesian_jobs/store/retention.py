@@ -1,0 +1,75 @@
+"""Prune: what is older than its retention goes, ended runs by whole partitions, all else in batches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Engine, text
+
+from bayesian_jobs.store import partitions, processes
+from bayesian_jobs.store.engine import database_now
+
+BATCH = 1000
+
+DELETE_JOBS = text("""
+DELETE FROM jobs WHERE job_no IN (
+    SELECT job_no FROM jobs
+    WHERE updated_at < clock_timestamp() - CAST(:retention AS interval)
+      AND (handler = 'ErrorHandler' OR (state = 'finished' AND source IS NULL))
+    LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
+# Outside the weekly partitions, and in those that hold an open run, old runs go one by one.
+DELETE_RUNS = text("""
+DELETE FROM runs WHERE (run_id, scheduled_for) IN (
+    SELECT run_id, scheduled_for FROM runs
+    WHERE scheduled_for < :oldest_kept AND finished_at < clock_timestamp() - CAST(:retention AS interval)
+    LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What went: names of partitions, and numbers of runs, jobs and processes."""
+
+    partitions: list[str]
+    runs: int
+    jobs: int
+    processes: int
+
+
+def prune(engine: Engine, keep: timedelta) -> Pruned:
+    """Remove ended runs, finished jobs, failure entries and processes older than `keep`; runs go by the week, and so
+    stay for up to a week longer. Whatever still waits or runs stays.
+
+    In transactions of at most `BATCH` rows, so that nobody waits for it.
+    """
+    with engine.begin() as connection:
+        oldest_kept = partitions.week_of(database_now(connection) - keep)
+        ended = processes.prune(connection, keep)
+    with engine.begin() as connection:
+        dropped = partitions.drop_behind(connection, oldest_kept)
+    runs = in_batches(engine, lambda connection: delete_old_runs(connection, keep, oldest_kept, BATCH))
+    jobs = in_batches(engine, lambda connection: delete_old_jobs(connection, keep, BATCH))
+    return Pruned(dropped, runs, jobs, ended)
+
+
+def in_batches(engine: Engine, delete: Callable[[Connection], int]) -> int:
+    """Call `delete` in a transaction each, until it finds nothing any more. Returns how many rows went."""
+    total = 0
+    while True:
+        with engine.begin() as connection:
+            deleted = delete(connection)
+        total += deleted
+        if deleted == 0:
+            return total
+
+
+def delete_old_jobs(connection: Connection, retention: timedelta, limit: int) -> int:
+    """Delete up to `limit` finished jobs and failure entries that have not changed for `retention`."""
+    return connection.execute(DELETE_JOBS, {"retention": retention, "limit": limit}).rowcount
+
+
+def delete_old_runs(connection: Connection, retention: timedelta, oldest_kept: datetime, limit: int) -> int:
+    """Delete up to `limit` runs that ended longer than `retention` ago, in what is left of old partitions."""
+    values = {"retention": retention, "oldest_kept": oldest_kept, "limit": limit}
+    return connection.execute(DELETE_RUNS, values).rowcount

@@ -1,0 +1,73 @@
+"""What a newcomer reads when everything runs: where it is, what it consists of, what to try."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from bayesian_jobs import __version__
+from bayesian_jobs.lifecycle.defaults import Report
+from bayesian_jobs.settings import Settings, without_password
+from bayesian_jobs.up.readiness import base_url
+
+RULE = "-" * 78
+EXAMPLE = (
+    '{"flow_name": "bayesianFlow", "flow_arguments":'
+    ' [{"ecosystem": "npm", "force": true, "name": "serve-static", "version": "1.7.1"}]}'
+)
+
+
+def banner(configured: Settings, report: Report, pids: Mapping[str, int], *, dsn: str | None, seconds: float) -> str:
+    """`configured` are the settings as the user gave them: without a database, the embedded one runs, at `dsn`."""
+    facts = [
+        ("API", base_url(configured)),
+        ("Swagger UI", f"{base_url(configured)}/ui/"),
+        ("Database", database(configured)),
+        *([("", f"psql {shlex.quote(dsn)}")] if dsn else []),
+        ("Broker", "the same PostgreSQL"),
+        *default_jobs(configured, report),
+        ("Processes", ", ".join(f"{name} {pid}" for name, pid in pids.items())),
+    ]
+    return "\n".join(
+        (
+            RULE,
+            f" bayesian-jobs {__version__} is ready after {seconds:.1f} s",
+            "",
+            *(f" {name:<13} {text}" for name, text in facts),
+            "",
+            " Try it:",
+            f" {request(configured)}",
+            "",
+            " Ctrl-C stops everything",
+            RULE,
+        )
+    )
+
+
+def database(configured: Settings) -> str:
+    if configured.database_url is None:
+        return f"embedded PostgreSQL, its data in {configured.data_dir}"
+    return without_password(configured.database_url)
+
+
+def default_jobs(configured: Settings, report: Report) -> Sequence[tuple[str, str]]:
+    """One line of counts and names, and one for each file that could not be used."""
+    parts = [
+        f"{word} {', '.join(job_ids)}"
+        for word, job_ids in (
+            ("added", report.added),
+            ("changed", report.changed),
+            ("unchanged", report.unchanged),
+        )
+        if job_ids
+    ]
+    usable = "; ".join(parts) or f"none in {configured.default_jobs_dir}"
+    return [("Default jobs", usable), *(("", f"not used: {name}: {why}") for name, why in report.rejected)]
+
+
+def request(configured: Settings) -> str:
+    """A command to paste: the flow's request where flows are configured, else one that only looks."""
+    if configured.flows_file is None:
+        return f"curl '{base_url(configured)}/jobs'"
+    return (
+        f"curl -X POST -H 'Content-Type: application/json' -d '{EXAMPLE}'"
+        f" '{base_url(configured)}/jobs/flow-scheduling?state=running'"
+    )

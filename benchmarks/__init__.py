@@ -1,0 +1,1 @@
+"""Measurements of this project beside the limit of the machine they run on. `./dev bench` runs them."""

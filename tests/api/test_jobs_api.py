@@ -1,0 +1,240 @@
+"""Adding, listing, reading, changing and removing jobs over HTTP."""
+
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from api_steps import add_failure, add_job, add_run, assert_problem
+from falcon import testing
+from sqlalchemy import Connection, text
+
+JOB_FIELDS = {
+    "job_id", "handler", "kwargs", "state", "when", "periodically", "misfire_grace_time", "timezone",
+    "next_run_at", "last_run", "created_at", "updated_at", "version",
+}  # fmt: skip
+
+
+def ids(answer: testing.Result) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    assert answer.json["jobs_count"] == len(answer.json["jobs"])
+    return [job["job_id"] for job in answer.json["jobs"]]
+
+
+def test_a_handlers_endpoint_adds_a_job_from_query_and_body(client: testing.TestClient) -> None:
+    query = {"job_id": "g", "periodically": "1 week", "when": "2026-01-05", "misfire_grace_time": "1 hour"}
+    answer = client.simulate_post("/api/v1/jobs/greeting", params=query, json={"name": "world", "times": 2})
+
+    assert answer.status_code == 201
+    job = answer.json["job"]
+    assert job.keys() == JOB_FIELDS
+    assert job["handler"] == "Greeting"
+    assert job["kwargs"] == {"name": "world", "times": 2}
+    assert (job["periodically"], job["misfire_grace_time"]) == ("1 week", "1 hour")
+    assert job["when"] == "2026-01-05T00:00:00Z"
+    assert job["state"] == "running"
+    assert job["next_run_at"].endswith("T00:00:00Z")
+    assert job["last_run"] is None
+    assert client.simulate_get("/api/v1/jobs/g").json == job
+
+
+def test_a_job_without_job_id_gets_one(client: testing.TestClient) -> None:
+    job = client.simulate_post("/api/v1/jobs/greeting?state=paused", json={"name": "world"}).json["job"]
+
+    assert job["state"] == "paused"
+    assert job["next_run_at"] is None
+    assert client.simulate_get(f"/api/v1/jobs/{job['job_id']}").status_code == 200
+
+
+def test_any_handlers_job_is_added_by_body(client: testing.TestClient) -> None:
+    job = add_job(client, "cron", periodically="*/5 * * * *", timezone="Europe/Prague")
+
+    assert (job["periodically"], job["timezone"]) == ("*/5 * * * *", "Europe/Prague")
+
+
+def test_all_that_is_wrong_is_told_at_once_and_nothing_is_stored(client: testing.TestClient) -> None:
+    query = {"periodically": "1 month", "when": "yesterday-ish", "misfire_grace_time": "90"}
+    problem = assert_problem(client.simulate_post("/api/v1/jobs/greeting", params=query, json={"times": "x"}), 400)
+
+    found = {error["option"]: error["value"] for error in problem["errors"]}
+    assert found == {**query, "kwargs.times": "x", "kwargs.name": None}
+    assert "periodically: '1 month': " in problem["error"]
+    assert ids(client.simulate_get("/api/v1/jobs")) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "option"),
+    [
+        ({"handler": "Nope"}, "handler"),
+        ({"kwargs": {}}, "handler"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "interval": "1 day"}, "interval"),
+        ({"handler": "Greeting", "kwargs": []}, "kwargs"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "job_id": ""}, "job_id"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "job_id": "a\u0007"}, "job_id"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "job_id": "x" * 10_000}, "job_id"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "job_id": 3}, "job_id"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "state": "stopped"}, "state"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "periodically": "0 0 30 2 *"}, "periodically"),
+        ({"handler": "Greeting", "kwargs": {"name": "x"}, "periodically": 5}, "periodically"),
+        ({"handler": ["Greeting"]}, "handler"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_named(client: testing.TestClient, body: Any, option: str) -> None:
+    problem = assert_problem(client.simulate_post("/api/v1/jobs", json=body), 400)
+
+    assert [error["option"] for error in problem["errors"]] == [option]
+
+
+def test_a_job_id_that_exists_is_a_conflict(client: testing.TestClient) -> None:
+    add_job(client, "a")
+    answer = client.simulate_post("/api/v1/jobs/greeting?job_id=a", json={"name": "x"})
+
+    assert assert_problem(answer, 409)["error"] == "A job with id 'a' already exists"
+
+
+@pytest.mark.parametrize("endpoint", ["nope", "Greeting", "error-handler", "clean-failed-", ""])
+def test_an_endpoint_of_no_handler_is_not_found(client: testing.TestClient, endpoint: str) -> None:
+    assert_problem(client.simulate_post(f"/api/v1/jobs/{endpoint}", json={}), 404)
+
+
+def test_a_job_named_like_an_endpoint_stays_reachable(client: testing.TestClient) -> None:
+    add_job(client, "greeting")
+
+    assert client.simulate_get("/api/v1/jobs/greeting").json["job_id"] == "greeting"
+    assert client.simulate_put("/api/v1/jobs/greeting?state=paused").json == {
+        "job_id": "greeting",
+        "state": "paused",
+    }
+    assert client.simulate_post("/api/v1/jobs/greeting", json={"name": "x"}).status_code == 201
+    assert client.simulate_delete("/api/v1/jobs/greeting").json == {"removed": ["greeting"]}
+
+
+@pytest.mark.parametrize("job_id", ["ě š", "a%b", "';--", "%s", "{}", "a?b#c", "\u202e", "<script>", "..."])
+def test_odd_job_ids_go_through_every_route(client: testing.TestClient, job_id: str) -> None:
+    add_job(client, job_id)
+    path = f"/api/v1/jobs/{quote(job_id, safe='')}"
+
+    assert client.simulate_get(path).json["job_id"] == job_id
+    assert client.simulate_get(f"{path}/runs").json == {"runs": [], "runs_count": 0, "next": None}
+    assert client.simulate_put(path, params={"state": "paused"}).json["state"] == "paused"
+    assert client.simulate_delete(path).json == {"removed": [job_id]}
+
+
+def test_pausing_and_resuming(client: testing.TestClient) -> None:
+    add_job(client, "a", periodically="1 day")
+
+    assert client.simulate_put("/api/v1/jobs/a?state=paused").json == {"job_id": "a", "state": "paused"}
+    assert client.simulate_get("/api/v1/jobs/a").json["next_run_at"] is None
+    assert client.simulate_put("/api/v1/jobs/a?state=running").json == {"job_id": "a", "state": "running"}
+    assert client.simulate_get("/api/v1/jobs/a").json["next_run_at"] is not None
+
+
+@pytest.mark.parametrize("query", ["", "?state=", "?state=stopped", "?state=finished", "?state=running&state=paused"])
+def test_a_state_that_cannot_be_is_refused(client: testing.TestClient, query: str) -> None:
+    add_job(client, "a", periodically="1 day")
+    problem = assert_problem(client.simulate_put(f"/api/v1/jobs/a{query}"), 400)
+
+    assert problem["errors"][0]["option"] == "state"
+
+
+def test_a_change_of_state_takes_no_body(client: testing.TestClient) -> None:
+    add_job(client, "a")
+
+    assert_problem(client.simulate_put("/api/v1/jobs/a?state=paused", json={"when": "now"}), 400)
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT"])
+def test_an_unknown_job_is_not_found(client: testing.TestClient, method: str) -> None:
+    query = "?state=paused" if method == "PUT" else ""
+    problem = assert_problem(client.simulate_request(method, f"/api/v1/jobs/nope{query}"), 404)
+
+    assert problem["error"] == "No such job with id 'nope'"
+
+
+def test_job_type_tells_failure_entries_from_jobs(client: testing.TestClient, connection: Connection) -> None:
+    add_job(client, "user")
+    add_failure(connection, "failure")
+
+    assert ids(client.simulate_get("/api/v1/jobs")) == ["failure", "user"]
+    assert ids(client.simulate_get("/api/v1/jobs?job_type=all")) == ["failure", "user"]
+    assert ids(client.simulate_get("/api/v1/jobs?job_type=failed")) == ["failure"]
+    assert ids(client.simulate_get("/api/v1/jobs?job_type=user")) == ["user"]
+
+
+def test_failure_entries_are_removed_together(client: testing.TestClient, connection: Connection) -> None:
+    add_job(client, "user")
+    add_failure(connection, "b")
+    add_failure(connection, "a")
+
+    assert client.simulate_delete("/api/v1/jobs/clean-failed").json == {"removed": ["a", "b"]}
+    assert client.simulate_delete("/api/v1/jobs/clean-failed").json == {"removed": []}
+    assert ids(client.simulate_get("/api/v1/jobs")) == ["user"]
+
+
+def test_jobs_are_filtered(client: testing.TestClient) -> None:
+    add_job(client, "a", state="paused")
+    add_job(client, "b", kwargs={"name": "100% you_"})
+
+    assert ids(client.simulate_get("/api/v1/jobs?state=paused")) == ["a"]
+    assert ids(client.simulate_get("/api/v1/jobs", params={"text": "0% YOU_"})) == ["b"]
+    assert ids(client.simulate_get("/api/v1/jobs?handler=Greeting&state=running")) == ["b"]
+    assert ids(client.simulate_get("/api/v1/jobs?handler=Nope")) == []
+
+
+def test_paging_visits_every_job_once_in_order(client: testing.TestClient) -> None:
+    for number in range(7):
+        add_job(client, f"job {number}")
+    seen: list[str] = []
+    after: dict[str, str] = {}
+    while True:
+        answer = client.simulate_get("/api/v1/jobs", params={"limit": "3", **after})
+        seen += ids(answer)
+        if answer.json["next"] is None:
+            break
+        after = {"after": answer.json["next"]}
+
+    assert seen == [f"job {number}" for number in range(7)]
+
+
+@pytest.mark.parametrize(
+    ("query", "option"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1001", "limit"),
+        ("limit=-1", "limit"),
+        ("limit=1.5", "limit"),
+        ("limit=%D9%A3", "limit"),
+        ("limit=" + "9" * 5000, "limit"),
+        ("limit=", "limit"),
+        ("after=", "after"),
+        ("after=nonsense", "after"),
+        ("after=WyJqb2IiLCAiYVx1MDAwMCJd", "after"),
+        ("after=WyJydW4iLCAiYSIsICJiIl0", "after"),
+        ("after=" + "W1" * 5000, "after"),
+        ("job_type=none", "job_type"),
+        ("state=active", "state"),
+        ("stat=running", "stat"),
+        ("text=%00", "text"),
+        ("handler=a&handler=b", "handler"),
+    ],
+)
+def test_a_query_that_cannot_be_used_is_named(client: testing.TestClient, query: str, option: str) -> None:
+    problem = assert_problem(client.simulate_get("/api/v1/jobs", query_string=query), 400)
+
+    assert [error["option"] for error in problem["errors"]] == [option]
+
+
+def test_a_job_shows_its_last_run(client: testing.TestClient, connection: Connection) -> None:
+    add_job(client, "a")
+    run_id = add_run(connection, "a", "2026-11-23T10:00:00Z", "failed", started_at="2026-11-23T10:00:01Z")
+    connection.execute(
+        text("UPDATE jobs SET last_run_id = CAST(:run_id AS uuid), last_scheduled_for = '2026-11-23T10:00:00Z'"),
+        {"run_id": run_id},
+    )
+
+    assert client.simulate_get("/api/v1/jobs/a").json["last_run"] == {
+        "run_id": run_id,
+        "scheduled_for": "2026-11-23T10:00:00Z",
+        "state": "failed",
+        "started_at": "2026-11-23T10:00:01Z",
+        "finished_at": None,
+    }

@@ -1,0 +1,113 @@
+"""Requests that no client library sends, over a socket to a real gunicorn."""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pytest
+from sqlalchemy import Connection, text
+
+ROOT = Path(__file__).parents[2]
+TIMEOUT = 30
+BODY = b'{"flow_name": "f", "flow_arguments": []}'
+
+
+@pytest.fixture
+def port(database_url: str) -> Iterator[int]:
+    """The port of the kernel's choice at which gunicorn serves the API."""
+    environment = {**os.environ, "DATABASE_URL": database_url, "JOBS_LOG_LEVEL": "INFO"}
+    command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            yield listening_port(server.stderr)
+        finally:
+            server.terminate()
+            _, log = server.communicate(timeout=TIMEOUT)
+    assert "Traceback" not in log, log
+
+
+def listening_port(log: IO[str]) -> int:
+    lines: list[str] = []
+    for line in iter(log.readline, ""):
+        lines.append(line)
+        if found := re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line):
+            return int(found[1])
+    pytest.fail(f"gunicorn ended: {''.join(lines)}")
+
+
+def exchange(port: int, request: bytes) -> tuple[int, bytes, bytes]:
+    """Send the request and nothing more. Returns status, head and body of the answer."""
+    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
+        connection.sendall(request)
+        connection.shutdown(socket.SHUT_WR)
+        with connection.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    return int(head.split()[1]), head, body
+
+
+def post(headers: str, body: bytes) -> bytes:
+    head = (
+        "POST /api/v1/jobs/flow-scheduling HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+        f"Content-Type: application/json\r\n{headers}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def test_a_body_that_is_broken_is_a_bad_request_and_makes_no_job(port: int, connection: Connection) -> None:
+    broken = {
+        "no chunk size": b"zz\r\n" + BODY,
+        "a negative chunk size": b"-1\r\n" + BODY,
+        "no end of a chunk": b"%x\r\n%sXX0\r\n\r\n" % (len(BODY), BODY),
+        "a chunk that breaks off": b"fff\r\n" + BODY,
+        "no last chunk": chunk(BODY),
+        "no end of the last chunk": chunk(BODY) + b"0\r\n",
+        "a trailer that is no header": chunk(BODY) + b"0\r\nnonsense\r\n\r\n",
+    }
+    for name, body in broken.items():
+        status, head, answer = exchange(port, post("Transfer-Encoding: chunked", body))
+        assert (status, b"application/problem+json" in head) == (400, True), (name, head)
+        assert "cannot be read" in json.loads(answer)["error"], name
+
+    for announced in (len(BODY) + 1, 200_000):
+        status, head, answer = exchange(port, post(f"Content-Length: {announced}", BODY))
+        assert (status, b"application/problem+json" in head) == (400, True), head
+        assert f"ends after {len(BODY)} of its {announced} bytes" in json.loads(answer)["error"]
+    assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 0
+
+
+def test_a_body_that_is_whole_makes_a_job(port: int, connection: Connection) -> None:
+    status, _, _ = exchange(port, post("Transfer-Encoding: chunked", chunk(BODY[:9]) + chunk(BODY[9:]) + chunk(b"")))
+    assert status == 201
+    status, _, _ = exchange(port, post(f"Content-Length: {len(BODY)}", BODY))
+    assert status == 201
+    assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 2
+
+
+def test_head_is_answered_like_get_without_the_body(port: int) -> None:
+    for path in ("/api/v1/jobs", "/api/v1/liveness", "/api/v1/ui/", "/api/v1/ui/swagger/swagger-ui.css", "/"):
+        lengths = []
+        for method in ("GET", "HEAD"):
+            request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+            status, head, body = exchange(port, request.encode())
+            length = re.search(rb"(?i)content-length: (\d+)", head)
+            lengths.append((status, length and length[1]))
+            assert method == "GET" or body == b"", path
+        assert lengths[0] == lengths[1], path
+
+
+def test_a_request_without_a_host_is_refused(port: int) -> None:
+    status, head, _ = exchange(port, b"GET /api/v1/jobs HTTP/1.0\r\n\r\n")
+
+    assert status == 403
+    assert b"application/problem+json" in head

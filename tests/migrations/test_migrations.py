@@ -1,0 +1,76 @@
+"""The schema by Alembic: there and back, and by many at once."""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.pool import NullPool
+
+from alembic import command
+from bayesian_jobs.store import migrations
+
+ROOT = Path(__file__).parents[2]
+TABLES = {"alembic_version", "jobs", "processes", "runs", "service"}
+
+
+def tables(url):
+    names = inspect(create_engine(url, poolclass=NullPool)).get_table_names()
+    return {name for name in names if not name.startswith("runs_p")}
+
+
+def is_current(url):
+    with create_engine(url, poolclass=NullPool).connect() as connection:
+        return migrations.is_current(connection)
+
+
+def test_upgrade_check_downgrade_upgrade(empty_database_url):
+    url = empty_database_url
+    migrations.upgrade(url)
+    assert tables(url) == TABLES
+    command.check(migrations.configuration(url))
+    migrations.downgrade(url, "base")
+    assert tables(url) == {"alembic_version"}
+    migrations.upgrade(url)
+    command.check(migrations.configuration(url))
+
+
+def test_a_database_is_current_only_when_it_is_at_the_newest_revision(empty_database_url):
+    url = empty_database_url
+    assert not is_current(url)
+    migrations.upgrade(url)
+    assert is_current(url)
+    migrations.downgrade(url, "base")
+    assert not is_current(url)
+
+
+def test_processes_that_migrate_at_once_all_succeed_and_migrate_once(empty_database_url):
+    migrate = [
+        sys.executable,
+        "-c",
+        "import sys; from bayesian_jobs.store import migrations as m; m.upgrade(sys.argv[1])",
+    ]
+    with ThreadPoolExecutor(4) as racers:
+        results = list(
+            racers.map(
+                lambda _: subprocess.run([*migrate, empty_database_url], cwd=ROOT, capture_output=True), range(4)
+            )
+        )
+    assert [result.returncode for result in results] == [0] * 4, results
+    assert is_current(empty_database_url)
+
+
+def test_alembic_upgrade_head_works_from_the_root_of_the_repository(empty_database_url):
+    environ = os.environ | {"DATABASE_URL": empty_database_url.replace("postgresql+psycopg2", "postgresql")}
+    alembic = [sys.executable, "-m", "alembic"]
+    subprocess.run([*alembic, "upgrade", "head"], cwd=ROOT, env=environ, check=True, capture_output=True)
+    subprocess.run([*alembic, "check"], cwd=ROOT, env=environ, check=True, capture_output=True)
+    assert is_current(empty_database_url)
+
+
+def test_every_table_column_with_a_meaning_of_its_own_says_it_to_operators(database_url):
+    inspector = inspect(create_engine(database_url, poolclass=NullPool))
+    comments = {column["name"]: column["comment"] for column in inspector.get_columns("runs")}
+    assert comments["claim_at"] == "when a worker may claim it; null: it does not wait for one"

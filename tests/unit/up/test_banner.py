@@ -1,0 +1,61 @@
+"""What a newcomer reads when the service is ready."""
+
+import json
+import shlex
+from dataclasses import replace
+from pathlib import Path
+
+from bayesian_jobs import __version__
+from bayesian_jobs.lifecycle.defaults import Report
+from bayesian_jobs.settings import Settings
+from bayesian_jobs.up.banner import banner
+
+CONFIGURED = Settings(data_dir=Path("/somewhere/data"), flows_file=Path("flows.yaml"))
+REPORT = Report(added=["one", "two"], unchanged=["three"], rejected=[("bad.yaml", "period: '1 month': no")])
+DSN = "host=/somewhere/data/socket user=bayesian_jobs dbname=bayesian_jobs"
+PIDS = {"api": 11, "scheduler": 12}
+
+
+def written(settings: Settings = CONFIGURED, report: Report = REPORT) -> list[str]:
+    dsn = None if settings.database_url else DSN
+    return banner(settings, report, PIDS, dsn=dsn, seconds=1.23).splitlines()
+
+
+def test_it_says_where_everything_is():
+    assert written()[1:10] == [
+        f" bayesian-jobs {__version__} is ready after 1.2 s",
+        "",
+        " API           http://127.0.0.1:34000/api/v1",
+        " Swagger UI    http://127.0.0.1:34000/api/v1/ui/",
+        " Database      embedded PostgreSQL, its data in /somewhere/data",
+        "               psql 'host=/somewhere/data/socket user=bayesian_jobs dbname=bayesian_jobs'",
+        " Broker        the same PostgreSQL",
+        " Default jobs  added one, two; unchanged three",
+        "               not used: bad.yaml: period: '1 month': no",
+    ]
+    assert " Processes     api 11, scheduler 12" in written()
+
+
+def test_the_password_of_a_configured_database_is_not_shown():
+    configured = replace(CONFIGURED, database_url="postgresql+psycopg2://jobs:s3cret@db.example/jobs")
+    lines = written(configured)
+    assert " Database      postgresql+psycopg2://jobs:***@db.example/jobs" in lines
+    assert "s3cret" not in "".join(lines)
+    assert "psql" not in "".join(lines)
+
+
+def test_the_request_to_try_is_one_that_a_shell_understands():
+    (line,) = [line for line in written() if line.startswith(" curl")]
+    words = shlex.split(line)
+    assert json.loads(words[words.index("-d") + 1])["flow_name"] == "bayesianFlow"
+    assert words[-1] == "http://127.0.0.1:34000/api/v1/jobs/flow-scheduling?state=running"
+
+
+def test_without_flows_the_request_to_try_only_looks():
+    lines = written(replace(CONFIGURED, flows_file=None))
+    assert " curl 'http://127.0.0.1:34000/api/v1/jobs'" in lines
+
+
+def test_no_default_jobs_at_all_is_said():
+    configured = replace(CONFIGURED, default_jobs_dir=Path("/nowhere"))
+    assert " Default jobs  none in /nowhere" in written(configured, Report())
