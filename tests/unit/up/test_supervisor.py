@@ -7,8 +7,8 @@ import signal
 KILL_AFTER = 42.0
 WAITS = "import signal; print('waiting', flush=True); signal.pause()"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); signal.pause()"
-FORKS = "import os, signal; print('child', os.fork(), flush=True); signal.pause()"
-LEAVES_A_CHILD = "import os, signal\npid = os.fork()\nif pid: print('child', pid, flush=True)\nelse: signal.pause()"
+FORKS = "import os, signal\npid = os.fork()\nif pid: os.write(1, b'child %d\\n' % pid)\nsignal.pause()"
+LEAVES_A_CHILD = "import os, signal\npid = os.fork()\nif pid: os.write(1, b'child %d\\n' % pid)\nelse: signal.pause()"
 
 
 def is_alive(pid: int) -> bool:
