@@ -64,7 +64,7 @@ def handler_broker(services: Services) -> PostgresBroker:
         registry=services.registry,
         flows=read_flows(services.settings.flows_file),
         retention=services.settings.retention,
-        report=lambda run, outcome: broker.claimer.report(run, outcome),
+        report=lambda run, outcome: broker.handover.report(run, outcome),
     )
     declare_actors(broker, services.registry, lambda run: execute(run, workshop))
     return broker

@@ -17,6 +17,7 @@ from dramatiq.middleware import Middleware
 from sqlalchemy import Engine
 
 from bayesian_jobs.broker.claimer import Claimer
+from bayesian_jobs.broker.handover import Handover
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import Failed, HandedBack, RetryAt, Succeeded
@@ -48,6 +49,11 @@ class PostgresBroker(Broker):
             raise RuntimeError("no worker is running in this process")
         return self._claimer
 
+    @property
+    def handover(self) -> Handover:
+        """Where the threads of this worker process get their runs, and report what came of them."""
+        return self.claimer.handover
+
     def declare_queue(self, queue_name: str) -> None:
         if queue_name not in self.queues:
             self.emit_before("declare_queue", queue_name)
@@ -63,10 +69,10 @@ class PostgresBroker(Broker):
             raise QueueNotFound(message.queue_name)  # type: ignore[no-untyped-call]
         self.emit_before("enqueue", message, delay)
         wait = timedelta(milliseconds=delay or 0)
-        run = self._claimer.executing(message.message_id) if self._claimer else None
+        run = self.handover.executing(message.message_id) if self._claimer else None
         if run is not None:
             traceback = str(message.options.get("traceback") or "sent again")
-            self.claimer.report(run, RetryAt(wait, traceback.splitlines()[-1], traceback), body_of(message))
+            self.handover.report(run, RetryAt(wait, traceback.splitlines()[-1], traceback), body_of(message))
         else:
             self._send(message, wait)
         self.emit_after("enqueue", message, delay)
@@ -133,7 +139,7 @@ class ClaimerLife(Middleware):
         postgres(broker).start_claimer(worker.worker_threads)
 
     def before_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
-        postgres(broker).claimer.stop_claiming()
+        postgres(broker).handover.close()
 
     def after_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
         postgres(broker).close()
@@ -146,33 +152,33 @@ class PostgresConsumer(Consumer):
         self._broker = broker
         self._queue_name = queue_name
         self._timeout = timeout
-        broker.claimer.consume(queue_name)
+        broker.handover.consume(queue_name)
 
     def __next__(self) -> MessageProxy | None:
-        run = self._broker.claimer.next_run(self._queue_name, self._timeout)
+        run = self._broker.handover.next_run(self._queue_name, self._timeout)
         if run is None:
             return None
         if run.actor not in self._broker.actors:
             reason = f"This worker knows no actor {run.actor!r}."
             self._broker.logger.warning("run %s: %s", run.run_id, reason)
-            self._broker.claimer.report(run, HandedBack(reason, UNKNOWN_ACTOR_DELAY, begun=False))
+            self._broker.handover.report(run, HandedBack(reason, UNKNOWN_ACTOR_DELAY, begun=False))
             return None
         return RunProxy(run)
 
     def ack(self, message: MessageProxy) -> None:
         run = claimed(message)
         if run.message is None:
-            self._broker.claimer.release(run)  # What came of a job's run, lifecycle/execute has reported.
+            self._broker.handover.release(run)  # What came of a job's run, lifecycle/execute has reported.
         else:
-            self._broker.claimer.report(run, Succeeded())
+            self._broker.handover.report(run, Succeeded())
 
     def nack(self, message: MessageProxy) -> None:
         error = message._exception or RuntimeError("the message was rejected")
-        self._broker.claimer.report(claimed(message), Failed(*describe_exception(error)))
+        self._broker.handover.report(claimed(message), Failed(*describe_exception(error)))
 
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         for message in messages:
-            self._broker.claimer.report(claimed(message), HandedBack(reasons.SHUT_DOWN, begun=False))
+            self._broker.handover.report(claimed(message), HandedBack(reasons.SHUT_DOWN, begun=False))
 
 
 class RunProxy(MessageProxy):

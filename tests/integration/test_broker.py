@@ -211,7 +211,7 @@ def test_a_stopped_worker_finishes_what_it_executes_and_leaves_the_rest_queued(b
     assert begun.wait(10)
     stopping = threading.Thread(target=worker.stop)
     stopping.start()
-    wait_for(lambda: not broker.claimer._claiming)
+    wait_for(lambda: not broker.handover.is_open)
     go.set()
     stopping.join(20)
     assert sorted(service.states()) == ["queued", "succeeded"]

@@ -398,19 +398,19 @@ def test_a_job_that_got_another_run_while_it_was_being_locked_is_not_finished(ov
 
 def test_what_was_claimed_and_no_thread_has_begun_goes_back_at_once_when_the_worker_stops(service):
     claimer = Claimer(service.engine, 1)
-    claimer.consume("default")
+    claimer.handover.consume("default")
     claim = claimed(service)
     with service.engine.connect() as connection:
         claimer._deliver(connection, claim)
-    claimer.stop_claiming()
+    claimer.handover.close()
     assert handed_back(claimer) == [(claim.started[0].key, False)]
 
 
 def test_what_was_still_being_claimed_when_the_worker_stopped_goes_back_too(service):
     claimer = Claimer(service.engine, 1)
-    claimer.consume("default")
+    claimer.handover.consume("default")
     claim = claimed(service)
-    claimer.stop_claiming()
+    claimer.handover.close()
     with service.engine.connect() as connection:
         claimer._deliver(connection, claim)
     assert handed_back(claimer) == [(claim.started[0].key, False)]
@@ -424,8 +424,8 @@ def claimed(service):
 
 def handed_back(claimer):
     """The runs that are to go back, and whether they had begun."""
-    assert claimer.next_run("default", 0.001) is None
-    outcomes = [(result.run.key, result.outcome) for result in claimer._results]
+    assert claimer.handover.next_run("default", 0.001) is None
+    outcomes = [(result.run.key, result.outcome) for result in claimer.handover.results]
     assert all(isinstance(outcome, HandedBack) for _, outcome in outcomes)
     return [(key, outcome.begun) for key, outcome in outcomes]
 
