@@ -186,14 +186,21 @@ def test_a_program_of_the_server_is_not_killed_half_way_when_we_are_told_to_stop
         raise SystemExit(143)
 
     data_dir.mkdir()
-    gate, done = data_dir / "gate", data_dir / "done"
+    started, gate, done = (data_dir / name for name in ("started", "gate", "done"))
+    os.mkfifo(started)
     os.mkfifo(gate)
+
+    def tell_us_to_stop() -> None:
+        started.read_text()  # until the program runs
+        os.kill(os.getpid(), signal.SIGUSR1)
+        gate.write_text("go on\n")
+
     before = signal.signal(signal.SIGUSR1, end)
-    Thread(target=gate.write_text, args=("go on\n",), daemon=True).start()  # once the program reads it
+    Thread(target=tell_us_to_stop, daemon=True).start()
     try:
         with pytest.raises(SystemExit):
             Account(os.geteuid(), os.getegid(), lesser=False).run(
-                "sh", "-c", 'sleep 0.5; kill -USR1 "$PPID"; read line < "$0"; : > "$1"', gate, done
+                "sh", "-c", ': > "$0"; read line < "$1"; : > "$2"', started, gate, done
             )
     finally:
         signal.signal(signal.SIGUSR1, before)
