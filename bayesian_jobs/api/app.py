@@ -18,6 +18,7 @@ def create_app(services: Services) -> falcon.App[falcon.Request, falcon.Response
         "/jobs/clean-failed": jobs.FailedJobs(engine),
         "/jobs/{job_id}": jobs.Job(engine, registry),
         "/jobs/{job_id}/runs": runs.JobRuns(engine),
+        "/jobs/{job_id}/upcoming": jobs.Upcoming(engine),
         "/runs": runs.Runs(engine),
         "/runs/{run_id}": runs.Run(engine),
         "/handlers": handlers.Handlers(registry),

@@ -1,4 +1,4 @@
-"""Jobs: adding, listing, reading, pausing, resuming and removing them."""
+"""Jobs: adding, listing, reading, changing and removing them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,22 +10,29 @@ from bayesian_jobs.api import codec, cursors, media, pages, parameters
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
 from bayesian_jobs.api.parameters import (
     AFTER,
+    CHANGED_STATE,
+    COUNT,
     JOB_OPTIONS,
     JOB_TYPE,
     LIMIT,
-    NEW_STATE,
     OF_HANDLER,
     OF_STATE,
     TEXT,
 )
-from bayesian_jobs.errors import JobNotFound
+from bayesian_jobs.domain.datetimes import format_datetime
+from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle import define
+from bayesian_jobs.lifecycle import define, edit
+from bayesian_jobs.lifecycle.upcoming import upcoming
 from bayesian_jobs.store import jobs as store
 
 LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, LIMIT, AFTER)
 ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
+PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
+CHANGING = {200: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
 NEW_JOB = Body(schema={"$ref": "#/components/schemas/NewJob"})
+DEFINITION = Body(schema={"$ref": "#/components/schemas/NewJob"}, required=False)
+CHANGES = Body(schema={"$ref": "#/components/schemas/JobChanges"}, example={"periodically": "1 day"})
 
 
 class Jobs:
@@ -43,7 +50,7 @@ class Jobs:
         it would hold more than about 4 MB.
         """
         values = req.context.query
-        limit = parameters.page_limit(values)
+        limit = parameters.whole_number(values, LIMIT)
         start = cursors.read_job_cursor(values["after"]) if "after" in values else None
         job_type = parameters.chosen(values, JOB_TYPE) or "all"
         state = parameters.chosen(values, OF_STATE)
@@ -85,12 +92,33 @@ class Job:
             raise JobNotFound(job_id)
         resp.media = codec.job(row)
 
-    @operation(JOBS_OPTIONS, query=(NEW_STATE,), answers={200: "JobState", 404: "Problem"})
+    @operation(JOBS_OPTIONS, query=(CHANGED_STATE,), body=DEFINITION, answers=PUTTING)
     def on_put(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
-        """Pause or resume a job."""
-        media.refuse_body(req)
-        job = define.change_state(self.engine, job_id, req.context.query["state"])
-        resp.media = {"job_id": job["job_id"], "state": job["state"]}
+        """Pause or resume a job, or create or replace it.
+
+        With `state` in the query and no body, the job's state changes. With a body, the job becomes what that says; it
+        is created if there is none (201). The same request again changes nothing: without `when` and `state`, a job
+        keeps its own.
+        """
+        if "state" in req.context.query:
+            media.refuse_body(req)
+            job = define.change_state(self.engine, job_id, req.context.query["state"])
+            resp.media = {"job_id": job["job_id"], "state": job["state"]}
+        else:
+            options = media.read_object(req)
+            if not options:
+                raise InvalidOptions([Fault("state", None, "is required in the query, or else options as the body")])
+            job, created = edit.put(self.engine, self.registry, job_id, options)
+            resp.media = {"job": codec.job(job)}
+            resp.status = falcon.HTTP_201 if created else falcon.HTTP_200
+
+    @operation(JOBS_OPTIONS, body=CHANGES, answers=CHANGING)
+    def on_patch(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Change some options of a job.
+
+        Null stands for an option's default; what is not named stays. The next fire time lies in the future.
+        """
+        resp.media = {"job": codec.job(edit.patch(self.engine, self.registry, job_id, media.read_object(req)))}
 
     @operation(JOBS_OPTIONS, answers={200: "Removed", 404: "Problem"})
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
@@ -103,6 +131,22 @@ class Job:
         handler = self.registry.by_endpoint(job_id)
         options = {**req.context.query, "handler": handler.__name__, "kwargs": media.read_object(req)}
         add(self.engine, self.registry, resp, options)
+
+
+class Upcoming:
+    """`/jobs/{job_id}/upcoming`"""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @operation(JOBS_OPTIONS, query=(COUNT,), answers={200: "Upcoming", 404: "Problem"})
+    def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """The next fire times of a job.
+
+        A job that is not running has none.
+        """
+        times = upcoming(self.engine, job_id, parameters.whole_number(req.context.query, COUNT))
+        resp.media = {"upcoming": [format_datetime(each) for each in times]}
 
 
 class FailedJobs:

@@ -1,7 +1,7 @@
 """Query parameters: the ones there are, as read and as documented, and the strict reading of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -61,12 +61,13 @@ def chosen(values: Mapping[str, str], parameter: Parameter) -> str | None:
     return value
 
 
-def page_limit(values: Mapping[str, str]) -> int:
-    """The page size that `limit` asks for. Raises InvalidOptions."""
-    text = values.get("limit", str(DEFAULT_LIMIT))
-    if text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MAX_LIMIT:
+def whole_number(values: Mapping[str, str], parameter: Parameter) -> int:
+    """The parameter's value, within the bounds of its schema, or its default. Raises InvalidOptions."""
+    text = values.get(parameter.name, str(parameter.schema["default"]))
+    lowest, highest = parameter.schema["minimum"], parameter.schema["maximum"]
+    if text.isascii() and text.isdigit() and len(text) < 10 and lowest <= int(text) <= highest:
         return int(text)
-    raise InvalidOptions([Fault("limit", text, f"must be a whole number from 1 to {MAX_LIMIT}")])
+    raise InvalidOptions([Fault(parameter.name, text, f"must be a whole number from {lowest} to {highest}")])
 
 
 def has_control_characters(text: str) -> bool:
@@ -127,6 +128,7 @@ NEW_STATE = Parameter(
     schema=_choice([JobState.RUNNING, JobState.PAUSED]),
     required=True,
 )
+CHANGED_STATE = replace(NEW_STATE, description="The state to change to; then there is no body", required=False)
 JOB_TYPE = Parameter(
     name="job_type",
     description="`failed`: only failure entries; `user`: all other jobs; `all`: both",
@@ -146,3 +148,8 @@ LIMIT = Parameter(
     schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
 )
 AFTER = Parameter(name="after", description="`next` of the page before, to get the following one")
+COUNT = Parameter(
+    name="count",
+    description="How many fire times to tell at most",
+    schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 10},
+)

@@ -63,7 +63,7 @@ class Run:
 
 def page(engine: Engine, values: Mapping[str, str], job_no: int | None) -> bytes:
     """One page of runs as the query asks for it. Raises InvalidOptions."""
-    limit = parameters.page_limit(values)
+    limit = parameters.whole_number(values, LIMIT)
     state = parameters.chosen(values, RUN_STATE)
     start = cursors.read_run_cursor(values["after"]) if "after" in values else None
 

@@ -61,6 +61,12 @@ def new_job() -> Schema:
     }
 
 
+def job_changes() -> Schema:
+    """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default."""
+    properties = {name: maybe(schema) for name, schema in new_job()["properties"].items()}
+    return {"type": "object", "properties": properties, "additionalProperties": False}
+
+
 JOB = record(
     job_id=TEXT,
     handler=TEXT,
@@ -137,8 +143,11 @@ def components() -> dict[str, Schema]:
         "Job": JOB,
         "JobAdded": record(job=ref("Job")),
         "JobList": page("jobs", "Job"),
+        "JobChanged": {"anyOf": [ref("JobAdded"), ref("JobState")]},
+        "JobChanges": job_changes(),
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
+        "Upcoming": record(upcoming=array(TIME)),
         "Removed": record(removed=array(TEXT)),
         "Run": RUN,
         "Missed": record(until=TIME, count=WHOLE),

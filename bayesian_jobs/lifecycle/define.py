@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.job import JobSpec, JobState
 from bayesian_jobs.domain.misfire import account
-from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger
+from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue, JobExists, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.options import first_fire, parse_options, parse_state
@@ -49,11 +49,16 @@ def change_state(engine: Engine, job_id: str, state: str) -> Job:
     except InvalidValue as error:
         raise InvalidOptions([Fault("state", state, str(error))]) from error
     with engine.begin() as connection:
-        job = locked(connection, job_id)
-        if job["state"] != wanted:
-            check_not_over(job, wanted)
-            pause(connection, job) if wanted == JobState.PAUSED else resume(connection, job)
+        set_state(connection, job_id, wanted)
         return read(connection, job_id)
+
+
+def set_state(connection: Connection, job_id: str, wanted: str) -> None:
+    """Lock a job, and pause it or set it running again. Raises InvalidOptions, JobNotFound."""
+    job = locked(connection, job_id)
+    if job["state"] != wanted:
+        check_not_over(job, wanted)
+        pause(connection, job) if wanted == JobState.PAUSED else resume(connection, job)
 
 
 def delete(engine: Engine, job_id: str) -> list[str]:
@@ -110,13 +115,7 @@ def skip_due(connection: Connection, job: Job, now: datetime, reason: str) -> da
     That of a one-off job is not skipped but stays due: it was put off, and is judged by its grace like any other.
     Raises InvalidOptions when the stored trigger cannot be read any more.
     """
-    try:
-        return skip_due_times(connection, job, trigger_of(job), now, reason)
-    except InvalidValue as error:
-        raise InvalidOptions([Fault("periodically", job["cron"], str(error))]) from error
-
-
-def skip_due_times(connection: Connection, job: Job, trigger: Trigger, now: datetime, reason: str) -> datetime | None:
+    trigger = readable_trigger(job)
     first: datetime | None = job["next_run_at"]
     if first is None or first > now or isinstance(trigger, Once):
         return first
@@ -125,11 +124,11 @@ def skip_due_times(connection: Connection, job: Job, trigger: Trigger, now: date
     return due.next
 
 
-def check_not_over(job: Job, wanted: JobState) -> None:
+def check_not_over(job: Job, wanted: str) -> None:
     if job["state"] == JobState.PENDING:
-        raise InvalidOptions([Fault("state", str(wanted), f"job {job['job_id']!r} is pending: not taken up yet")])
+        raise InvalidOptions([Fault("state", wanted, f"job {job['job_id']!r} is pending: not taken up yet")])
     if job["next_run_at"] is None and (job["state"] == JobState.FINISHED or wanted == JobState.RUNNING):
-        raise InvalidOptions([Fault("state", str(wanted), f"job {job['job_id']!r} has no fire time left")])
+        raise InvalidOptions([Fault("state", wanted, f"job {job['job_id']!r} has no fire time left")])
 
 
 def columns(spec: JobSpec, registry: Registry, now: datetime) -> dict[str, Any]:
@@ -156,6 +155,17 @@ def trigger_of(job: Job) -> Trigger:
     if job["period"] is not None:
         return Interval(start=job["starts_at"], period=job["period"])
     return Once(at=job["starts_at"])
+
+
+def readable_trigger(job: Job) -> Trigger:
+    """The same, if its fire times can be computed. Raises InvalidOptions: plain SQL may have written anything."""
+    trigger = trigger_of(job)
+    if isinstance(trigger, Cron):
+        try:
+            parse_cron(trigger.expression, parse_timezone(trigger.timezone))
+        except InvalidValue as error:
+            raise InvalidOptions([Fault("periodically", trigger.expression, str(error))]) from error
+    return trigger
 
 
 def locked(connection: Connection, job_id: str) -> Job:

@@ -238,3 +238,57 @@ def test_a_job_shows_its_last_run(client: testing.TestClient, connection: Connec
         "started_at": "2026-11-23T10:00:01Z",
         "finished_at": None,
     }
+
+
+def test_put_with_a_body_creates_and_then_replaces(client: testing.TestClient) -> None:
+    body = {"handler": "Greeting", "kwargs": {"name": "world"}, "periodically": "1 week"}
+    created = client.simulate_put("/api/v1/jobs/g", json=body)
+    again = client.simulate_put("/api/v1/jobs/g", json=body)
+    replaced = client.simulate_put("/api/v1/jobs/g", json=body | {"periodically": "1 day"})
+
+    assert [answer.status_code for answer in (created, again, replaced)] == [201, 200, 200]
+    assert again.json == created.json
+    assert replaced.json["job"]["periodically"] == "1 day"
+    assert client.simulate_get("/api/v1/jobs/g").json == replaced.json["job"]
+
+
+def test_a_put_without_state_and_body_says_what_it_takes(client: testing.TestClient) -> None:
+    add_job(client, "a")
+    assert "state" in assert_problem(client.simulate_put("/api/v1/jobs/a"), 400)["error"]
+    assert "state" in assert_problem(client.simulate_put("/api/v1/jobs/a", json={}), 400)["error"]
+
+
+def test_patch_changes_some_options(client: testing.TestClient) -> None:
+    job = add_job(client, "a", periodically="1 week", misfire_grace_time="1 hour")
+    answer = client.simulate_patch("/api/v1/jobs/a", json={"misfire_grace_time": None, "state": "paused"})
+
+    assert answer.status_code == 200
+    changed = answer.json["job"]
+    assert (changed["misfire_grace_time"], changed["state"]) == (None, "paused")
+    assert (changed["periodically"], changed["when"]) == (job["periodically"], job["when"])
+
+
+def test_a_wrong_patch_names_all_that_is_wrong(client: testing.TestClient) -> None:
+    before = add_job(client, "a", periodically="1 week")
+    problem = assert_problem(client.simulate_patch("/api/v1/jobs/a", json={"periodically": "90", "colour": "red"}), 400)
+
+    assert {error["option"] for error in problem["errors"]} == {"periodically", "colour"}
+    assert client.simulate_get("/api/v1/jobs/a").json == before
+    assert_problem(client.simulate_patch("/api/v1/jobs/none", json={}), 404)
+
+
+def test_upcoming_fire_times_are_told_as_many_as_asked_for(client: testing.TestClient) -> None:
+    add_job(client, "a", periodically="0 5 * * *", timezone="UTC")
+    times = client.simulate_get("/api/v1/jobs/a/upcoming?count=3").json["upcoming"]
+
+    assert [time[10:] for time in times] == ["T05:00:00Z"] * 3
+    assert times == sorted(set(times))
+    assert len(client.simulate_get("/api/v1/jobs/a/upcoming").json["upcoming"]) == 10
+    assert_problem(client.simulate_get("/api/v1/jobs/none/upcoming"), 404)
+
+
+@pytest.mark.parametrize("count", ["0", "1001", "-1", "ten", "1.5", ""])
+def test_a_count_out_of_bounds_is_named(client: testing.TestClient, count: str) -> None:
+    add_job(client, "a")
+    problem = assert_problem(client.simulate_get("/api/v1/jobs/a/upcoming", params={"count": count}), 400)
+    assert problem["errors"][0]["option"] == "count"

@@ -1,0 +1,170 @@
+"""Changing some or all of what a job is: nothing fires by surprise, the same request again changes nothing."""
+
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from bayesian_jobs.errors import InvalidOptions, JobNotFound
+from bayesian_jobs.lifecycle import define, edit
+from bayesian_jobs.lifecycle.upcoming import upcoming
+
+HOUR = timedelta(hours=1)
+
+
+def put(service, job_id="job", **options):
+    return edit.put(service.engine, service.registry, job_id, {"handler": "Noop", **options})
+
+
+def patch(service, job_id="job", **changes):
+    return edit.patch(service.engine, service.registry, job_id, changes)
+
+
+def sql(service, statement):
+    with service.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+def test_put_creates_the_job_that_does_not_exist(service):
+    job, created = put(service, periodically="1 hour")
+    assert created
+    assert (job["job_id"], job["period"], job["state"]) == ("job", HOUR, "running")
+
+
+def test_the_same_put_again_changes_nothing(service):
+    first, _ = put(service, periodically="1 hour", kwargs={})
+    second, created = put(service, periodically="1 hour", kwargs={})
+    assert not created
+    assert {**second} == {**first}
+
+
+def test_of_many_puts_at_once_one_creates_the_job(service):
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: put(service, periodically="1 hour"), range(8)))
+    assert sorted(created for _, created in answers) == [False] * 7 + [True]
+
+
+def test_put_replaces_the_definition_and_keeps_phase_and_state(service):
+    before, _ = put(service, periodically="1 hour", when="2026-01-01T00:30", misfire_grace_time="5 minutes")
+    define.change_state(service.engine, "job", "paused")
+    after, created = put(service, periodically="2 hours")
+    assert not created
+    assert (after["starts_at"], after["period"]) == (before["starts_at"], 2 * HOUR)
+    assert (after["misfire_grace_time"], after["state"]) == (None, "paused")
+    assert after["version"] > before["version"]
+
+
+def test_put_with_a_state_changes_that_as_well(service):
+    put(service, periodically="1 hour")
+    assert put(service, periodically="1 hour", state="paused")[0]["state"] == "paused"
+    assert put(service, periodically="1 hour", state="running")[0]["state"] == "running"
+
+
+def test_a_put_of_a_finished_job_begins_it_again_only_with_another_trigger(service):
+    put(service, state="running")
+    service.dispatch()
+    sql(service, "UPDATE runs SET state = 'succeeded', claim_at = NULL")
+    sql(service, "UPDATE jobs SET state = 'finished'")
+    assert put(service, state="running")[0]["state"] == "finished"
+    job, _ = put(service, periodically="1 hour")
+    assert job["state"] == "running"
+    assert job["next_run_at"] > service.now()
+
+
+def test_patch_changes_what_it_names_and_nothing_else(service):
+    before = service.add(periodically="1 hour", misfire_grace_time="5 minutes")
+    after = patch(service, misfire_grace_time="10 minutes")
+    assert after["misfire_grace_time"] == timedelta(minutes=10)
+    for same in ("job_no", "handler", "kwargs", "period", "starts_at", "state", "next_run_at"):
+        assert after[same] == before[same]
+
+
+def test_null_stands_for_the_default(service):
+    service.add(periodically="1 hour", misfire_grace_time="5 minutes")
+    assert patch(service, misfire_grace_time=None)["misfire_grace_time"] is None
+
+
+def test_a_patch_of_what_is_already_so_changes_nothing(service):
+    before = service.add(periodically="1 hour", state="paused")
+    assert {**patch(service, periodically="1 hour", state="paused")} == {**before}
+
+
+def test_a_cron_job_that_becomes_periodic_loses_its_time_zone(service):
+    service.add(periodically="0 5 * * *", timezone="Europe/Prague")
+    job = patch(service, periodically="1 day")
+    assert (job["cron"], job["period"], job["timezone"]) == (None, timedelta(days=1), "UTC")
+
+
+def test_a_changed_time_zone_is_that_of_the_stored_expression(service):
+    service.add(periodically="0 5 * * *")
+    job = patch(service, timezone="Asia/Tokyo")
+    assert (job["cron"], job["timezone"], job["next_run_at"].hour) == ("0 5 * * *", "Asia/Tokyo", 20)
+
+
+def test_a_change_of_the_trigger_never_fires_by_surprise(service):
+    service.add(periodically="1 hour", when="2026-01-01")
+    sql(service, "UPDATE jobs SET next_run_at = next_run_at - interval '3 hours'")
+    assert patch(service, periodically="30 minutes")["next_run_at"] > service.now()
+    service.dispatch()
+    assert [run["state"] for run in service.runs()] == ["skipped"]
+
+
+def test_a_patch_that_is_wrong_changes_nothing_at_all(service):
+    before = service.add(periodically="1 hour")
+    with pytest.raises(InvalidOptions, match="state"):
+        patch(service, misfire_grace_time="1 hour", state="asleep")
+    with pytest.raises(InvalidOptions, match="'1 month'"):
+        patch(service, periodically="1 month", state="paused")
+    assert {**service.job()} == {**before}
+
+
+def test_a_job_id_cannot_be_changed(service):
+    service.add()
+    with pytest.raises(InvalidOptions, match="job_id: 'other'"):
+        edit.patch(service.engine, service.registry, "job", {"job_id": "other"})
+    with pytest.raises(InvalidOptions, match="job_id: 'other'"):
+        edit.put(service.engine, service.registry, "job", {"handler": "Noop", "job_id": "other"})
+
+
+def test_patching_needs_a_job(service):
+    with pytest.raises(JobNotFound):
+        patch(service, state="paused")
+
+
+def test_a_pending_job_is_not_changed_before_it_is_taken_up(service):
+    service.add(periodically="1 hour")
+    sql(service, "UPDATE jobs SET state = 'pending', next_run_at = NULL")
+    with pytest.raises(InvalidOptions, match="pending"):
+        patch(service, misfire_grace_time="1 hour")
+    with pytest.raises(InvalidOptions, match="pending"):
+        put(service, periodically="2 hours")
+
+
+def test_upcoming_are_the_next_fire_times(service):
+    job = service.add(periodically="1 hour", when="2026-01-01T00:30")
+    first = job["next_run_at"]
+    assert upcoming(service.engine, "job", 3) == [first, first + HOUR, first + 2 * HOUR]
+
+
+def test_fire_times_that_have_passed_are_not_upcoming(service):
+    service.add(periodically="1 hour")
+    sql(service, "UPDATE jobs SET next_run_at = next_run_at - interval '3 hours'")
+    assert upcoming(service.engine, "job", 1)[0] >= service.now() - HOUR / 60
+
+
+def test_a_one_off_job_has_one_upcoming_fire_time(service):
+    job = service.add(when="2999-01-01")
+    assert upcoming(service.engine, "job", 5) == [job["starts_at"]]
+
+
+def test_a_paused_job_has_nothing_upcoming(service):
+    service.add(periodically="1 hour", state="paused")
+    assert upcoming(service.engine, "job", 5) == []
+
+
+def test_the_upcoming_fire_times_of_an_unreadable_trigger_are_an_error_that_names_it(service):
+    service.add(periodically="0 5 * * *")
+    sql(service, "UPDATE jobs SET cron = 'every now and then'")
+    with pytest.raises(InvalidOptions, match="every now and then"):
+        upcoming(service.engine, "job", 5)
