@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from bayesian_jobs import __version__
 from bayesian_jobs.errors import BayesianJobsError
+from bayesian_jobs.manage import commands
 
 if TYPE_CHECKING:
     from bayesian_jobs.settings import Settings
@@ -81,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
     settings_parser = add(verbs, "settings", settings_, "list every setting: its value now, its default, its meaning")
     settings_parser.add_argument("--json", action="store_true", help="as JSON")
     add_defaults(verbs)
+    commands.add_to(verbs)
     return top
 
 

@@ -7,6 +7,7 @@ BayesianJobsError
 ├── JobExists            the job_id is taken
 ├── HandlerUnusable      a handler class cannot serve as one
 ├── FlowNotFound         no configured flow has this name
+├── RequestRefused       a request of the command line was refused, or not answered
 ├── SettingsError        a setting of the process cannot be used
 └── EmbeddedPostgresError  the PostgreSQL that starts by itself could not be started
 """
@@ -86,6 +87,10 @@ class FlowNotFound(BayesianJobsError):
     def __init__(self, flow_name: str, known: Sequence[str]) -> None:
         names = ", ".join(sorted(known)) or "none"
         super().__init__(f"No flow {shortened(flow_name)} is configured (known flows: {names})")
+
+
+class RequestRefused(BayesianJobsError):
+    """What a command asked for was refused by the API, or nobody answered."""
 
 
 class SettingsError(BayesianJobsError):

@@ -92,7 +92,7 @@ def _check_type(req: falcon.Request) -> None:
 
 def _parse(body: bytes) -> Any:
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_refuse, parse_int=_integer)
+        return parse_strictly(body.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise _bad("is not UTF-8") from error
     except RecursionError as error:
@@ -101,6 +101,11 @@ def _parse(body: bytes) -> Any:
         raise _bad(f"is not JSON: {error}") from error
     except ValueError as error:
         raise _bad(str(error)) from error
+
+
+def parse_strictly(text: str) -> Any:
+    """JSON without repeated names, NaN and integers beyond 64 bits. Raises ValueError, RecursionError."""
+    return json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse, parse_int=_integer)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

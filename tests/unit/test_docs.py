@@ -2,7 +2,7 @@
 
 import argparse
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
 from enum import StrEnum
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_the_commands_and_their_options_are_those_of_the_command_line() -> None:
     listed = first_column(REFERENCE / "command-line.md", "command")
     assert listed == [f"bayesian-jobs {name}" for name in verbs]
 
-    options = {option for each in (cli.parser(), *verbs.values()) for option in long_options(each)}
+    options = {option for each in parsers_below(cli.parser()) for option in long_options(each)}
     assert {text.split()[0] for text in first_column(REFERENCE / "command-line.md", "option")} == options - {"--help"}
 
 
@@ -157,6 +157,14 @@ def first_column(page: Path, heading: str, table: int = 0) -> list[str]:
 def verbs_of(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
     (verbs,) = [each for each in parser._actions if isinstance(each, argparse._SubParsersAction)]
     return dict(verbs.choices)
+
+
+def parsers_below(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    yield parser
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                yield from parsers_below(each)
 
 
 def long_options(parser: argparse.ArgumentParser) -> list[str]:

@@ -1,0 +1,1 @@
+"""Jobs, runs and the service, managed from the command line."""

@@ -1,0 +1,96 @@
+"""What each command asks of the REST API: the one place that decides what is acceptable is behind it."""
+
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+PAGING = ("state", "limit", "after")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request; `path` is below the base path and already quoted."""
+
+    method: str = "GET"
+    path: str
+    query: dict[str, str] = field(default_factory=dict)
+    body: dict[str, Any] | None = None
+
+
+def job_add(arguments: Namespace) -> Sequence[Call]:
+    return [Call(method="POST", path="/jobs", body={"handler": arguments.handler, **options(arguments, "job_id")})]
+
+
+def job_list(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path="/jobs", query=given(arguments, "job_type", "handler", "text", *PAGING))]
+
+
+def job_show(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path=of_job(job_id)) for job_id in arguments.job_ids]
+
+
+def job_pause(arguments: Namespace) -> Sequence[Call]:
+    return [change(of_job(job_id), "paused") for job_id in arguments.job_ids]
+
+
+def job_resume(arguments: Namespace) -> Sequence[Call]:
+    return [change(of_job(job_id), "running") for job_id in arguments.job_ids]
+
+
+def job_delete(arguments: Namespace) -> Sequence[Call]:
+    return [Call(method="DELETE", path=of_job(job_id)) for job_id in arguments.job_ids]
+
+
+def job_edit(arguments: Namespace) -> Sequence[Call]:
+    unset = {name.replace("-", "_"): None for name in arguments.unset}
+    return [Call(method="PATCH", path=of_job(arguments.job_id), body={**unset, **options(arguments, "handler")})]
+
+
+def job_upcoming(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path=f"{of_job(arguments.job_id)}/upcoming", query=given(arguments, "count"))]
+
+
+def run_list(arguments: Namespace) -> Sequence[Call]:
+    path = "/runs" if arguments.job is None else f"{of_job(arguments.job)}/runs"
+    return [Call(path=path, query=given(arguments, *PAGING))]
+
+
+def run_show(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path=f"/runs/{quote(arguments.run_id, safe='')}")]
+
+
+def service_show(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path="/service/state")]
+
+
+def service_pause(arguments: Namespace) -> Sequence[Call]:
+    return [change("/service/state", "paused")]
+
+
+def service_resume(arguments: Namespace) -> Sequence[Call]:
+    return [change("/service/state", "running")]
+
+
+def handlers(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path="/handlers")]
+
+
+def change(path: str, state: str) -> Call:
+    return Call(method="PUT", path=path, query={"state": state})
+
+
+def of_job(job_id: str) -> str:
+    return f"/jobs/{quote(job_id, safe='')}"
+
+
+def options(arguments: Namespace, *further: str) -> dict[str, Any]:
+    """The options of a job that were given."""
+    from bayesian_jobs.manage.commands import OPTIONS
+
+    return given(arguments, "kwargs", *OPTIONS, *further)
+
+
+def given(arguments: Namespace, *names: str) -> dict[str, Any]:
+    return {name: value for name in names if (value := getattr(arguments, name)) is not None}

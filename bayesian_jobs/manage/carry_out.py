@@ -1,0 +1,98 @@
+"""Sends a command's calls to an API over HTTP, or to the same API in this process, straight on the database."""
+
+import json
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import urlencode, urlsplit
+
+from falcon.testing import TestClient
+
+from bayesian_jobs.api.app import BASE, create_app
+from bayesian_jobs.bootstrap import assemble
+from bayesian_jobs.errors import RequestRefused
+from bayesian_jobs.manage.calls import Call
+from bayesian_jobs.manage.tables import as_text
+from bayesian_jobs.settings import Settings
+from bayesian_jobs.up.prepare import usable_database
+
+TIMEOUT = 60.0
+"""Seconds that an API may take to answer."""
+
+Ask = Callable[[Call], dict[str, Any]]
+
+
+def carry_out(settings: Settings, calls: Sequence[Call], *, api: str | None, as_json: bool) -> int:
+    """Print what comes of each call; one that is refused is told on stderr and does not keep the others from being
+    carried out. The exit code: 0, or 1 if any was refused."""
+    refused = False
+    with asking_api(api) if api else asking_database(settings) as ask:
+        for call in calls:
+            try:
+                answer = ask(call)
+            except RequestRefused as error:
+                sys.stderr.write(f"bayesian-jobs: {error}\n")
+                refused = True
+            else:
+                sys.stdout.write(json.dumps(answer, indent=2) + "\n" if as_json else as_text(answer))
+    return 1 if refused else 0
+
+
+@contextmanager
+def asking_database(settings: Settings) -> Iterator[Ask]:
+    """Raises EmbeddedPostgresError, SettingsError, HandlerUnusable."""
+    with usable_database(settings) as settings:
+        services = assemble(settings, "command", pool_size=1)
+        client = TestClient(create_app(services))
+
+        def ask(call: Call) -> dict[str, Any]:
+            answer = client.simulate_request(
+                call.method, BASE + call.path, params=call.query, json=call.body, host="localhost"
+            )
+            return read(answer.status_code, answer.content)
+
+        try:
+            yield ask
+        finally:
+            services.engine.dispose()
+
+
+@contextmanager
+def asking_api(url: str) -> Iterator[Ask]:
+    """`url` may leave out the base path. Raises RequestRefused."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        raise RequestRefused(f"--api: {url!r}: must be an address like http://localhost:34000")
+    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or BASE}"
+
+    def ask(call: Call) -> dict[str, Any]:
+        query = f"?{urlencode(call.query)}" if call.query else ""
+        body = None if call.body is None else json.dumps(call.body).encode()
+        request = urllib.request.Request(base + call.path + query, body, method=call.method)  # noqa: S310
+        if body is not None:
+            request.add_header("Content-Type", "application/json")
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
+                return read(answer.status, answer.read())
+        except urllib.error.HTTPError as error:
+            return read(error.code, error.read())
+        except OSError as error:
+            raise RequestRefused(f"the API at {base} does not answer: {error}") from error
+
+    yield ask
+
+
+def read(status: int, content: bytes) -> dict[str, Any]:
+    """The document of an answer. Raises RequestRefused with its one line if it is an error."""
+    try:
+        document = json.loads(content)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict):
+        raise RequestRefused(f"the answer ({status}) is not that of this API")
+    if status >= 400:
+        raise RequestRefused(str(document.get("error", f"refused ({status})")))
+    return document

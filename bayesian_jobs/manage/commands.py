@@ -1,0 +1,122 @@
+"""The commands as argparse knows them. Imports nothing heavy: `--help` is instant."""
+
+import argparse
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from bayesian_jobs.manage import calls
+
+if TYPE_CHECKING:
+    from bayesian_jobs.settings import Settings
+
+OPTIONS = {
+    "periodically": "how often: '1 week', '5:00:00', or a cron expression; omitted: once",
+    "when": "first execution: 'Mon Feb 20, 14:56' or ISO 8601; omitted: now",
+    "misfire_grace_time": "how late a run may still start: '1 hour'; omitted: no limit",
+    "timezone": "of a cron expression: Europe/Prague; omitted: UTC",
+    "state": "running or paused",
+}
+"""The options of a job that are text, besides those that name it and its handler."""
+
+
+def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the commands `job`, `run`, `service` and `handlers`."""
+    add_job(group(top, "job", "add, list, change and remove jobs"))
+    add_run(group(top, "run", "look at runs"))
+    service = group(top, "service", "look at the whole service, pause and resume it")
+    command(service, "show", "tell whether it is running or paused", calls.service_show)
+    command(service, "pause", "pause every replica", calls.service_pause)
+    command(service, "resume", "set every replica running again", calls.service_resume)
+    command(top, "handlers", "list what jobs can be made of", calls.handlers)
+
+
+def add_job(job: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    one = command(job, "add", "add a job", calls.job_add)
+    one.add_argument("handler", metavar="HANDLER", help="name of the handler class")
+    one.add_argument("--job-id", metavar="ID", help="what identifies the job; omitted: generated")
+    add_options(one)
+
+    one = command(job, "list", "list jobs", calls.job_list)
+    one.add_argument("--job-type", choices=("all", "failed", "user"), help="failed: failure entries, user: all others")
+    one.add_argument("--handler", metavar="HANDLER", help="only those of this handler")
+    one.add_argument("--text", metavar="TEXT", help="only those with this in id, handler or keyword arguments")
+    add_paging(one)
+
+    named(command(job, "show", "show jobs", calls.job_show))
+    named(command(job, "pause", "pause jobs; their queued runs are cancelled", calls.job_pause))
+    named(command(job, "resume", "set paused jobs running again", calls.job_resume))
+    named(command(job, "delete", "remove jobs; their queued runs are cancelled", calls.job_delete))
+
+    one = command(job, "edit", "change some options of a job", calls.job_edit)
+    one.add_argument("job_id", metavar="ID")
+    one.add_argument("--handler", metavar="HANDLER", help="name of the handler class")
+    add_options(one)
+    one.add_argument("--unset", metavar="OPTION", nargs="+", default=[], help="options to set to their defaults")
+
+    one = command(job, "upcoming", "tell the next fire times of a job", calls.job_upcoming)
+    one.add_argument("job_id", metavar="ID")
+    one.add_argument("--count", metavar="N", help="how many at most; omitted: 10")
+
+
+def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    one = command(run, "list", "list runs, the newest first", calls.run_list)
+    one.add_argument("--job", metavar="ID", help="only those of this job")
+    add_paging(one)
+    one = command(run, "show", "show one run", calls.run_show)
+    one.add_argument("run_id", metavar="ID")
+
+
+def add_options(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--kwargs", type=json_object, metavar="JSON", help="keyword arguments of the handler: an object")
+    for name, meaning in OPTIONS.items():
+        one.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=meaning)
+
+
+def add_paging(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--state", metavar="STATE", help="only those in this state")
+    one.add_argument("--limit", metavar="N", help="how many at most; omitted: 100")
+    one.add_argument("--after", metavar="CURSOR", help="go on where a list ended")
+
+
+def named(one: argparse.ArgumentParser) -> None:
+    one.add_argument("job_ids", metavar="ID", nargs="+")
+
+
+def json_object(text: str) -> dict[str, Any]:
+    from bayesian_jobs.api.media import parse_strictly
+
+    try:
+        value = parse_strictly(text)
+    except (ValueError, RecursionError) as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+    if not isinstance(value, dict):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a JSON object")
+    return value
+
+
+def group(
+    parsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str
+) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
+    one = parsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    return one.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def command(
+    parsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    to_calls: Callable[[argparse.Namespace], Sequence[calls.Call]],
+) -> argparse.ArgumentParser:
+    one: argparse.ArgumentParser = parsers.add_parser(
+        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
+    )
+    one.add_argument("--api", metavar="URL", help="ask the API there (http://localhost:34000); omitted: the database")
+    one.add_argument("--json", action="store_true", help="as JSON")
+    one.set_defaults(verb=carry_out, to_calls=to_calls)
+    return one
+
+
+def carry_out(arguments: argparse.Namespace, settings: "Settings") -> int:
+    from bayesian_jobs.manage.carry_out import carry_out
+
+    return carry_out(settings, arguments.to_calls(arguments), api=arguments.api, as_json=arguments.json)

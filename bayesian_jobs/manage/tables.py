@@ -1,0 +1,68 @@
+"""Answers of the API as text for people."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Document = Mapping[str, Any]
+
+COLUMNS = {
+    "jobs": ("job_id", "handler", "state", "periodically", "next_run_at", "last_run"),
+    "runs": ("run_id", "job_id", "scheduled_for", "state", "attempt", "reason"),
+    "handlers": ("name", "endpoint", "summary"),
+}
+
+
+def as_text(answer: Document) -> str:
+    """A table for a list, a line for each thing of a plain one, a line for each field of anything else."""
+    for name, columns in COLUMNS.items():
+        if name in answer:
+            return table(answer[name], columns, name) + following(answer)
+    for name in ("upcoming", "removed"):
+        if name in answer:
+            return "".join(f"{each}\n" for each in answer[name])
+    return fields(answer.get("job", answer))
+
+
+def table(rows: Sequence[Document], columns: Sequence[str], name: str) -> str:
+    if not rows:
+        return f"no {name}\n"
+    cells = [[heading.upper().replace("_", " ") for heading in columns]]
+    cells += [[cell(row[column]) for column in columns] for row in rows]
+    widths = [max(len(line[index]) for line in cells) for index in range(len(columns))]
+    return "".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n" for line in cells
+    )
+
+
+def following(answer: Document) -> str:
+    return f"\nmore: --after {answer['next']}\n" if answer.get("next") else ""
+
+
+def fields(document: Document) -> str:
+    width = max(map(len, document), default=0)
+    return "".join(f"{name:<{width}}  {indented(value, width)}\n" for name, value in document.items())
+
+
+def indented(value: Any, width: int) -> str:
+    """A text of several lines stays beside the field's name."""
+    text = cell(value) if not isinstance(value, str) else printable(value, keep="\n")
+    return text.replace("\n", "\n" + " " * (width + 2))
+
+
+def cell(value: Any) -> str:
+    """One line: of a last run its state and when it was to be, of anything else that has parts its JSON."""
+    match value:
+        case None:
+            return "-"
+        case str():
+            return printable(value)
+        case {"state": state, "scheduled_for": scheduled_for}:
+            return f"{state} {scheduled_for}"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
+
+
+def printable(text: str, keep: str = "") -> str:
+    """Without control characters, with which a stored text could steer the terminal."""
+    return "".join(each if each.isprintable() or each in keep else " " for each in text)
