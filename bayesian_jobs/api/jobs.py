@@ -116,7 +116,8 @@ class Job:
     def on_patch(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Change some options of a job.
 
-        Null stands for an option's default; what is not named stays. The next fire time lies in the future.
+        Null stands for an option's default; what is not named stays. If the trigger changes, the next fire
+        time lies in the future.
         """
         resp.media = {"job": codec.job(edit.patch(self.engine, self.registry, job_id, media.read_object(req)))}
 

@@ -62,8 +62,14 @@ def new_job() -> Schema:
 
 
 def job_changes() -> Schema:
-    """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default."""
-    properties = {name: maybe(schema) for name, schema in new_job()["properties"].items()}
+    """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default. What is absent stays as it is,
+    and so the schemas name no defaults."""
+    options = {
+        name: {key: value for key, value in schema.items() if key != "default"}
+        for name, schema in new_job()["properties"].items()
+    }
+    needed = ("job_id", "handler", "state")
+    properties = {name: schema if name in needed else maybe(schema) for name, schema in options.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 

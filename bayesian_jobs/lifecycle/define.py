@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState
 from bayesian_jobs.domain.misfire import account
 from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
@@ -80,14 +81,19 @@ def replace(
     connection: Connection, registry: Registry, job: Job, spec: JobSpec, origin: Mapping[str, str] | None = None
 ) -> None:
     """Give a locked job a new definition; its state stays. Its queued runs will start with the new handler and
-    kwargs. If the trigger changes, the next fire time lies in the future, and a job that was finished begins again.
-    `origin`: the file that the definition comes from."""
+    kwargs. If the trigger changes, the next fire time lies in the future, and a job that was finished begins again; a
+    one-off time that has passed is refused. `origin`: the file that the definition comes from.
+
+    Raises InvalidOptions.
+    """
     now = database_now(connection)
     changes = columns(spec, registry, now) | {"state": job["state"], **(origin or {})}
     if trigger_of(job) == spec.trigger:
         del changes["next_run_at"]
     else:
+        check_lies_ahead(spec.trigger, now)
         skip_due(connection, job, now, reasons.SKIPPED_CHANGED)
+        skip_due_once(connection, job, now)
         if job["state"] == JobState.FINISHED:
             changes["state"] = spec.state
     version = store.change_job(connection, job["job_no"], changes)
@@ -95,6 +101,20 @@ def replace(
         connection, job["job_no"], version=version, actor=changes["handler"], queue=changes["queue"]
     )
     notify_jobs_changed(connection)
+
+
+def check_lies_ahead(trigger: Trigger, now: datetime) -> None:
+    """A job that is changed into one that runs once must not run at once, or again. Raises InvalidOptions."""
+    if isinstance(trigger, Once) and trigger.at <= now:
+        reason = "has passed, and a job that is changed does not run at once; name a time to come"
+        raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
+
+
+def skip_due_once(connection: Connection, job: Job, now: datetime) -> None:
+    """Record the due fire time of a locked one-off job as skipped, since it gets another one."""
+    at: datetime | None = job["next_run_at"]
+    if at is not None and at <= now and isinstance(trigger_of(job), Once):
+        store.record_skipped(connection, job, at, at, 1, reasons.SKIPPED_CHANGED)
 
 
 def pause(connection: Connection, job: Job) -> None:

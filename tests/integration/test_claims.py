@@ -7,6 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.lifecycle import define
 from bayesian_jobs.lifecycle import service as service_state
+from bayesian_jobs.lifecycle.edit import options_of
 from bayesian_jobs.store import processes
 from bayesian_jobs.store.claims import claim_runs
 from bayesian_jobs.store.endings import Ending, finish_runs
@@ -222,7 +223,7 @@ def test_a_run_that_goes_back_takes_the_present_definition_along(queued):
     with queued.engine.begin() as connection:
         job = define.locked(connection, "job")
         spec = define.parse_options(
-            {"job_id": "job", "handler": "OtherQueue", "kwargs": {"number": 8}}, queued.registry, queued.now()
+            options_of(job) | {"handler": "OtherQueue", "kwargs": {"number": 8}}, queued.registry, queued.now()
         )
         define.replace(connection, queued.registry, job, spec)
     assert queued.requeue(run, lost=True)

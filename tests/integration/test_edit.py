@@ -168,3 +168,29 @@ def test_the_upcoming_fire_times_of_an_unreadable_trigger_are_an_error_that_name
     sql(service, "UPDATE jobs SET cron = 'every now and then'")
     with pytest.raises(InvalidOptions, match="every now and then"):
         upcoming(service.engine, "job", 5)
+
+
+@pytest.mark.parametrize("changes", [{"periodically": None}, {"periodically": None, "when": "2020-01-01"}])
+def test_a_job_that_is_to_run_once_does_not_run_for_a_time_that_has_passed(service, changes):
+    before = service.add(periodically="1 hour", when="2026-01-01T00:30")
+    with pytest.raises(InvalidOptions, match="has passed"):
+        patch(service, **changes)
+    with pytest.raises(InvalidOptions, match="has passed"):
+        put(service)
+    assert {**service.job()} == {**before}
+
+
+@pytest.mark.parametrize("when", [None, "2020-01-01"])
+def test_a_one_off_job_is_not_moved_into_the_past(service, when):
+    service.add(when="2999-01-01")
+    with pytest.raises(InvalidOptions, match="has passed"):
+        patch(service, when=when)
+    service.dispatch()
+    assert service.runs() == []
+
+
+def test_a_due_one_off_job_that_gets_another_time_is_recorded_as_skipped(service):
+    job = service.add()
+    assert patch(service, when="2999-01-01")["next_run_at"].year == 2999
+    (skipped,) = service.runs()
+    assert (skipped["state"], skipped["scheduled_for"]) == ("skipped", job["starts_at"])

@@ -15,6 +15,7 @@ from bayesian_jobs.broker.claimer import Claimer
 from bayesian_jobs.broker.record import Result, record_singly
 from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Succeeded
 from bayesian_jobs.lifecycle import define, execute
+from bayesian_jobs.lifecycle.edit import options_of
 from bayesian_jobs.lifecycle.recover import PATIENCE, recover
 from bayesian_jobs.presence import bell as bell_module
 from bayesian_jobs.presence.bell import Bell
@@ -86,7 +87,7 @@ def test_a_run_that_goes_back_while_its_job_is_edited_waits_for_the_edit(queued)
     run = queued.claim_one()
     with ThreadPoolExecutor(1) as worker, queued.engine.connect() as editing:
         job = define.locked(editing, "job")
-        spec = define.parse_options({"job_id": "job", "handler": "OtherQueue"}, queued.registry, queued.now())
+        spec = define.parse_options(options_of(job) | {"handler": "OtherQueue"}, queued.registry, queued.now())
         define.replace(editing, queued.registry, job, spec)
         back = worker.submit(queued.requeue, run)
         wait_until_someone_waits_for_a_lock(queued, back)
