@@ -75,11 +75,12 @@ class Fleet:
             return result.all() if result.returns_rows else None
 
     def add(self, number: int, handler: str = "Mark", period: str | None = None, kwargs: str = "{}") -> None:
-        """Jobs that are due now."""
+        """Further jobs, that are due now."""
         self.sql(
             "INSERT INTO jobs (job_id, handler, kwargs, state, period, starts_at, next_run_at)"
-            " SELECT 'job-' || n, :handler, CAST(:kwargs AS jsonb), 'running', CAST(:period AS interval), now(), now()"
-            " FROM generate_series(1, :number) AS n",
+            " SELECT 'job-' || present + n, :handler, CAST(:kwargs AS jsonb), 'running', CAST(:period AS interval),"
+            " now(), now()"
+            " FROM generate_series(1, :number) AS n, (SELECT count(*) FROM jobs) AS jobs_before (present)",
             number=number,
             handler=handler,
             period=period,

@@ -68,14 +68,14 @@ def test_with_two_schedulers_and_two_workers_one_of_each_killed_nothing_is_lost_
 
 
 def test_schedulers_that_are_killed_over_and_over_create_each_run_exactly_once(fleet):
-    fleet.add(3000)
     for _ in range(4):
-        scheduler = fleet.start("scheduler")
+        fleet.add(3000)  # each time, since a fast machine dispatches them all before it is killed
         before = fleet.states().get("queued", 0)
+        scheduler = fleet.start("scheduler")
         fleet.wait_until(lambda before=before: fleet.states().get("queued", 0) > before, "it dispatches")
         fleet.kill(scheduler)
     fleet.start_ready("scheduler")
-    fleet.wait_until(lambda: fleet.states().get("queued") == 3000, "all are dispatched")
+    fleet.wait_until(lambda: fleet.states().get("queued") == 4 * 3000, "all are dispatched")
     check_every_fire_time_is_accounted_for_once(fleet)
 
 
