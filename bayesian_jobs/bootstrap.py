@@ -1,21 +1,18 @@
 """The composition root: the one place where the parts of a process meet."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-import yaml
 from sqlalchemy import Engine
 
 from bayesian_jobs.actors import declare_actors
 from bayesian_jobs.broker.postgres import PostgresBroker
 from bayesian_jobs.embedded.server import EmbeddedPostgres
 from bayesian_jobs.errors import SettingsError
-from bayesian_jobs.handlers.base import Flow
 from bayesian_jobs.handlers.registry import Registry, discover
 from bayesian_jobs.lifecycle.execute import Workshop, execute
+from bayesian_jobs.lifecycle.flows_file import read_flows
 from bayesian_jobs.settings import Settings
 from bayesian_jobs.store.engine import make_engine
 
@@ -68,20 +65,3 @@ def handler_broker(services: Services) -> PostgresBroker:
     )
     declare_actors(broker, services.registry, lambda run: execute(run, workshop))
     return broker
-
-
-def read_flows(path: Path | None) -> Mapping[str, Flow]:
-    """The flows that the file configures: name → actor (if not named: the flow's name) and queue.
-
-    Raises SettingsError, naming the flow.
-    """
-    if path is None:
-        return {}
-    try:
-        flows = yaml.safe_load(path.read_text("utf-8")) or {}
-        return {name: Flow(actor=flow.get("actor", name), queue=flow["queue"]) for name, flow in flows.items()}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError("JOBS_FLOWS", os.fspath(path), f"cannot be read: {error}") from error
-    except (AttributeError, KeyError, TypeError) as error:
-        reason = "must map the name of each flow to its 'queue' and, if it has another name, its 'actor'"
-        raise SettingsError("JOBS_FLOWS", os.fspath(path), reason) from error

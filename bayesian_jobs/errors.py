@@ -7,6 +7,7 @@ BayesianJobsError
 ├── JobExists            the job_id is taken
 ├── HandlerUnusable      a handler class cannot serve as one
 ├── FlowNotFound         no configured flow has this name
+├── TaskNotFound         no task of a flow has this name
 ├── RequestRefused       a request of the command line was refused, or not answered
 ├── SettingsError        a setting of the process cannot be used
 └── EmbeddedPostgresError  the PostgreSQL that starts by itself could not be started
@@ -87,6 +88,12 @@ class FlowNotFound(BayesianJobsError):
     def __init__(self, flow_name: str, known: Sequence[str]) -> None:
         names = ", ".join(sorted(known)) or "none"
         super().__init__(f"No flow {shortened(flow_name)} is configured (known flows: {names})")
+
+
+class TaskNotFound(BayesianJobsError):
+    def __init__(self, flow_name: str, task_name: str, known: Sequence[str]) -> None:
+        flow, task = shortened(flow_name), shortened(task_name)
+        super().__init__(f"Flow {flow} has no task {task} (known tasks: {', '.join(known)})")
 
 
 class RequestRefused(BayesianJobsError):

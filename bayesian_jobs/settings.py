@@ -134,7 +134,10 @@ class Settings:
         "JOBS_HANDLERS", "further packages with handlers, separated by commas", read=names, default=()
     )
     flows_file: Path | None = setting(
-        "JOBS_FLOWS", "the YAML file that says which flows exist and where they run", read=path, default=None
+        "JOBS_FLOWS",
+        "the YAML file that says which flows exist, their tasks, and where these run",
+        read=path,
+        default=None,
     )
     actors: tuple[str, ...] = setting(
         "JOBS_ACTORS",

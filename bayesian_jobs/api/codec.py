@@ -53,6 +53,8 @@ def run(row: Row) -> dict[str, Any]:
         "error": row["reason"] if row["state"] == RunState.FAILED else None,
         "traceback": row["traceback"],
         "missed": _missed(row),
+        "flow_id": row["flow_id"],
+        "task": row["task"],
     }
 
 

@@ -114,6 +114,8 @@ RUN = record(
     error=maybe(TEXT),
     traceback=maybe(TEXT),
     missed=maybe(ref("Missed")),
+    flow_id=maybe(TEXT),
+    task=maybe(TEXT),
 )
 HANDLER = record(
     name=TEXT,

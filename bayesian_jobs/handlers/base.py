@@ -10,13 +10,7 @@ from typing import Any, ClassVar, Protocol
 
 from sqlalchemy import Connection, Engine
 
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """Where core workers run a flow: the Dramatiq actor that starts it, and that actor's queue."""
-
-    actor: str
-    queue: str
+from bayesian_jobs.domain.flow import Flow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +55,10 @@ class RunContext(Protocol):
     def send(self, messages: Sequence[Message]) -> list[str]:
         """Send the messages in the run's transaction: all of them or, when the run fails, none. Returns their
         run ids."""
+
+    def start(self, flow: Flow, arguments: Sequence[Mapping[str, Any]]) -> None:
+        """Start the flow, or the part of one, once for each of the arguments, which the actor of each task gets as its
+        kwargs; in the run's transaction: all of them or, when the run fails, none."""
 
 
 class BaseHandler(ABC):

@@ -1,14 +1,17 @@
+from collections.abc import Mapping
 from typing import Any
 
+from bayesian_jobs.domain.flow import Flow
 from bayesian_jobs.errors import FlowNotFound
-from bayesian_jobs.handlers.base import BaseHandler, Flow, Message
+from bayesian_jobs.handlers.base import BaseHandler
 
 
 class FlowScheduling(BaseHandler):
     """Schedule flows on the core workers.
 
     The flow is started once for each element of flow_arguments, with the element's values and the job_id as its
-    arguments: for all of them or, if the run fails, for none.
+    arguments: for all of them or, if the run fails, for none. If it has several tasks, each gets these arguments and
+    starts when the tasks that it waits for have succeeded.
 
     Args:
         flow_name: The name of the flow, as the configuration of flows has it.
@@ -24,17 +27,13 @@ class FlowScheduling(BaseHandler):
     }
 
     def execute(self, flow_name: str, flow_arguments: list[dict[str, Any]]) -> None:
-        flow = self.flow(flow_name)
-        self.run.send(
-            [
-                Message(actor=flow.actor, queue=flow.queue, kwargs={**arguments, "job_id": self.run.job_id})
-                for arguments in flow_arguments
-            ]
-        )
+        flow = find_flow(self.run.flows, flow_name)
+        self.run.start(flow, [{**arguments, "job_id": self.run.job_id} for arguments in flow_arguments])
         self.log.info("flow %s started %d times", flow_name, len(flow_arguments))
 
-    def flow(self, name: str) -> Flow:
-        """Raises FlowNotFound."""
-        if name not in self.run.flows:
-            raise FlowNotFound(name, list(self.run.flows))
-        return self.run.flows[name]
+
+def find_flow(flows: Mapping[str, Flow], name: str) -> Flow:
+    """Raises FlowNotFound."""
+    if name not in flows:
+        raise FlowNotFound(name, list(flows))
+    return flows[name]

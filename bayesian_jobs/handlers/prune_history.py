@@ -14,9 +14,10 @@ class PruneHistory(BaseHandler):
     def execute(self) -> None:
         pruned = prune(self.run.engine, self.run.retention)
         self.log.info(
-            "removed %d partitions and %d single runs, %d jobs, %d processes",
+            "removed %d partitions and %d single runs, %d jobs, %d processes, %d waiting tasks of flows",
             len(pruned.partitions),
             pruned.runs,
             pruned.jobs,
             pruned.processes,
+            pruned.tasks,
         )

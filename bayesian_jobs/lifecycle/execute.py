@@ -11,18 +11,21 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
+from bayesian_jobs.domain.flow import Flow
 from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Outcome, RetryAt, Succeeded
 from bayesian_jobs.domain.storable import describe_exception
-from bayesian_jobs.handlers.base import BaseHandler, Flow, Message
+from bayesian_jobs.handlers.base import BaseHandler, Message
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import plan_look_ups, run_transaction
+from bayesian_jobs.store.flows import start_flow
 from bayesian_jobs.store.runs import NewMessage, send_messages
 
 LONGEST_RETRY_DELAY = timedelta(hours=1)
@@ -82,7 +85,7 @@ class Execution:
                 run_id=str(uuid4()),
                 actor=message.actor,
                 queue=message.queue,
-                body={"args": [], "kwargs": dict(message.kwargs), "options": {}},
+                body=body_of(message.kwargs),
                 job_id=self.job_id,
             )
             for message in messages
@@ -90,6 +93,18 @@ class Execution:
         if new:
             send_messages(self.connection, new)
         return [message.run_id for message in new]
+
+    def start(self, flow: Flow, arguments: Sequence[Mapping[str, Any]]) -> None:
+        if len(flow.tasks) == 1:
+            (task,) = flow.tasks
+            self.send([Message(actor=task.actor, queue=task.queue, kwargs=kwargs) for kwargs in arguments])
+        elif arguments:
+            start_flow(self.connection, flow, [body_of(kwargs) for kwargs in arguments], self.job_id)
+
+
+def body_of(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """A message with these arguments, as a run keeps it."""
+    return {"args": [], "kwargs": dict(kwargs), "options": {}}
 
 
 def execute(run: ClaimedRun, workshop: Workshop) -> None:

@@ -49,8 +49,7 @@ started AS (
     FROM judged AS d CROSS JOIN clock
     WHERE r.run_id = d.run_id AND r.scheduled_for = d.scheduled_for AND d.verdict = 'running'
     RETURNING r.run_id, r.scheduled_for, r.job_no, r.job_id, r.attempt, r.failures, r.recoveries,
-              r.actor, r.queue, r.queued_at,
-                            d.kwargs, r.message
+              r.actor, r.queue, r.queued_at, d.kwargs, r.message, r.flow_id, r.task
 ),
 held AS (
     UPDATE processes
@@ -60,8 +59,8 @@ held AS (
     RETURNING process_no
 )
 SELECT d.run_id, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
-s.queue, s.queued_at,
-       s.kwargs::text, s.message::text, (SELECT process_no FROM held) AS held
+       s.queue, s.queued_at, s.kwargs::text, s.message::text, s.flow_id::text, s.task,
+       (SELECT process_no FROM held) AS held
 FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
 """
 
@@ -112,7 +111,8 @@ RunKey = tuple[str, datetime, int]
 class ClaimedRun:
     """A run that this process has started and must report the end of.
 
-    `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options.
+    `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options;
+    `flow_id` and `task` are those of a task of a flow.
     """
 
     run_id: str
@@ -127,6 +127,8 @@ class ClaimedRun:
     queued_at: datetime
     kwargs: dict[str, Any]
     message: dict[str, Any] | None
+    flow_id: str | None = None
+    task: str | None = None
 
     @property
     def key(self) -> RunKey:
@@ -190,6 +192,8 @@ def claimed_run(row: Any) -> ClaimedRun:
         queued_at=row.queued_at,
         kwargs=json.loads(row.kwargs or "{}"),
         message=json.loads(row.message) if row.message else None,
+        flow_id=row.flow_id,
+        task=row.task,
     )
 
 

@@ -1,7 +1,7 @@
 """Recording how attempts ended: with an outcome, or back in the queue. Fenced by the attempt: a report that comes after
 another attempt has taken over changes nothing.
 
-Locks are taken in the order jobs, then runs; whoever has locked a run first waits for no job.
+Locks are taken in the order jobs, then runs; whoever has locked a run first waits for no job. Those of flows come last.
 """
 
 import json
@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.flows import go_on
 from bayesian_jobs.store.prepared import Prepared
 
 # Whoever has locked the job meanwhile is not waited for: `finish_over_jobs` closes what is left open here.
@@ -125,8 +126,9 @@ class Return:
 
 
 def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
-    """Record the ends, and a failure entry for each failed run. Returns the run ids it was recorded for: a run whose
-    attempt is over already (taken back, cancelled) is not among them, and nothing of it changes."""
+    """Record the ends, a failure entry for each failed run, and what the success of a flow's task starts. Returns the
+    run ids it was recorded for: a run whose attempt is over already (taken back, cancelled) is not among them, and
+    nothing of it changes."""
     ended = finish_statement.run(
         connection,
         {
@@ -139,7 +141,9 @@ def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
             "kwargs": [kwargs_of(each.run) if each.state == "failed" else None for each in endings],
         },
     )
-    return {row.run_id for row in ended}
+    recorded = {row.run_id for row in ended}
+    go_on(connection, [each.run for each in endings if each.state == "succeeded" and each.run.run_id in recorded])
+    return recorded
 
 
 def fail_lost_runs(connection: Connection, runs: Sequence[tuple[str, datetime, int]], reason: str) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, text
 
 from bayesian_jobs.store import partitions, processes
 from bayesian_jobs.store.engine import database_now
+from bayesian_jobs.store.flows import delete_hopeless_tasks
 
 BATCH = 1000
 
@@ -29,17 +30,18 @@ DELETE FROM runs WHERE (run_id, scheduled_for) IN (
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went: names of partitions, and numbers of runs, jobs and processes."""
+    """What went: names of partitions, and numbers of runs, jobs, processes and waiting tasks."""
 
     partitions: list[str]
     runs: int
     jobs: int
     processes: int
+    tasks: int
 
 
 def prune(engine: Engine, keep: timedelta) -> Pruned:
     """Remove ended runs, finished jobs, failure entries and processes older than `keep`; runs go by the week, and so
-    stay for up to a week longer. Whatever still waits or runs stays.
+    stay for up to a week longer. Whatever still waits or runs stays, except for tasks of flows of which no run is left.
 
     In transactions of at most `BATCH` rows, so that nobody waits for it.
     """
@@ -50,7 +52,8 @@ def prune(engine: Engine, keep: timedelta) -> Pruned:
         dropped = partitions.drop_behind(connection, oldest_kept)
     runs = in_batches(engine, lambda connection: delete_old_runs(connection, keep, oldest_kept, BATCH))
     jobs = in_batches(engine, lambda connection: delete_old_jobs(connection, keep, BATCH))
-    return Pruned(dropped, runs, jobs, ended)
+    tasks = in_batches(engine, lambda connection: delete_hopeless_tasks(connection, keep, BATCH))
+    return Pruned(dropped, runs, jobs, ended, tasks)
 
 
 def in_batches(engine: Engine, delete: Callable[[Connection], int]) -> int:

@@ -13,11 +13,12 @@ from bayesian_jobs.store.notifications import notify_runs_queued
 from bayesian_jobs.store.tables import runs
 
 SEND = """
-INSERT INTO runs (run_id, job_id, actor, queue, scheduled_for, state, claim_at, queued_at, message)
+INSERT INTO runs (run_id, job_id, actor, queue, scheduled_for, state, claim_at, queued_at, message, flow_id, task)
 SELECT run_id, job_id, actor, queue, clock_timestamp(), 'queued', clock_timestamp() + delay, clock_timestamp(),
-       message::jsonb
+       message::jsonb, flow_id, task
 FROM unnest(%(run_ids)s::uuid[], %(job_ids)s::text[], %(actors)s::text[], %(queues)s::text[], %(delays)s::interval[],
-            %(messages)s::text[]) AS u(run_id, job_id, actor, queue, delay, message)
+            %(messages)s::text[], %(flow_ids)s::uuid[], %(tasks)s::text[])
+    AS u(run_id, job_id, actor, queue, delay, message, flow_id, task)
 """
 RETRY = """
 UPDATE runs SET message = %(message)s::jsonb WHERE run_id = %(run_id)s AND attempt = %(attempt)s AND state = 'running'
@@ -31,7 +32,10 @@ OPEN_IN_QUEUE = text("SELECT EXISTS (SELECT FROM runs WHERE queue = :queue AND s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewMessage:
-    """A message for an actor, to be kept as a run without a job; `body` holds its args, kwargs and options."""
+    """A message for an actor, to be kept as a run without a job; `body` holds its args, kwargs and options.
+
+    `flow_id` and `task`: of a task of a flow, see store/flows.py.
+    """
 
     run_id: str
     actor: str
@@ -39,6 +43,8 @@ class NewMessage:
     body: Mapping[str, Any]
     job_id: str | None = None
     delay: timedelta = field(default=timedelta(0))
+    flow_id: str | None = None
+    task: str | None = None
 
 
 def send_messages(connection: Connection, messages: Sequence[NewMessage]) -> None:
@@ -52,6 +58,8 @@ def send_messages(connection: Connection, messages: Sequence[NewMessage]) -> Non
             "queues": [each.queue for each in messages],
             "delays": [each.delay for each in messages],
             "messages": [json.dumps(each.body, allow_nan=False) for each in messages],
+            "flow_ids": [each.flow_id for each in messages],
+            "tasks": [each.task for each in messages],
         },
     )
     notify_runs_queued(connection, (each.queue for each in messages))

@@ -36,10 +36,10 @@ Number = BigInteger().with_variant(BigInteger, "postgresql")
 NOW = text("now()")
 ZERO = text("0")
 
-# Both tables are rewritten at the rate of the work. Room in each page keeps the new version of a row on the page of
+# These tables are rewritten at the rate of the work. Room in each page keeps the new version of a row on the page of
 # the old one, and vacuum that starts early and does not sleep keeps them from growing: measured, 1.7 times the speed
 # after a minute of full load.
-BUSY_JOBS = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_cost_delay": 0}
+BUSY_TABLE = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_cost_delay": 0}
 
 
 def one_of(column: str, states: type[JobState] | type[RunState]) -> str:
@@ -74,7 +74,7 @@ jobs = Table(
     CheckConstraint("misfire_grace_time > interval '0'", name="misfire_grace_time"),
     CheckConstraint("length(job_id) BETWEEN 1 AND 200", name="job_id"),
     CheckConstraint("isfinite(starts_at) AND isfinite(next_run_at)", name="times"),
-    postgresql_with=BUSY_JOBS,
+    postgresql_with=BUSY_TABLE,
 )  # fmt: skip
 Index("jobs_due", jobs.c.next_run_at, postgresql_where=text(f"state = '{JobState.RUNNING}'"))
 Index("jobs_over", jobs.c.job_no, postgresql_where=text("next_run_at IS NULL AND state IN ('running', 'paused')"))
@@ -106,6 +106,8 @@ runs = Table(
     Column("reason", Text, comment="why it ended as it did"),
     Column("traceback", Text),
     Column("message", JSONB, comment="args, kwargs and options of a message without a job"),
+    Column("flow_id", UUID(as_uuid=False), comment="of a task of a flow: which start of the flow it belongs to"),
+    Column("task", Text, comment="the name of the task in its flow"),
     PrimaryKeyConstraint("run_id", "scheduled_for"),
     UniqueConstraint("job_no", "scheduled_for"),
     CheckConstraint(one_of("state", RunState), name="state"),
@@ -116,6 +118,24 @@ runs = Table(
 # Its key is not the primary key's, and it hangs on a column that only queueing and claiming touch: finishing a run
 # is then a HOT update, and no plan can walk the finished runs instead.
 Index("runs_claim", runs.c.queue, runs.c.claim_at, postgresql_where=text("claim_at IS NOT NULL"))
+Index("runs_flow", runs.c.flow_id, postgresql_where=text("flow_id IS NOT NULL"))
+
+flow_tasks = Table(
+    "flow_tasks",
+    metadata,
+    Column("flow_id", UUID(as_uuid=False), nullable=False, comment="one start of a flow"),
+    Column("task", Text, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("queue", Text, nullable=False),
+    Column("message", JSONB, nullable=False, comment="args, kwargs and options of the message that its run will be"),
+    Column("waits_for", ARRAY(Text), nullable=False, comment="the tasks of the flow that have not succeeded yet and must"),
+    Column("job_id", Text, comment="the job whose run has started the flow"),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    PrimaryKeyConstraint("flow_id", "task"),
+    CheckConstraint("cardinality(waits_for) > 0", name="waits"),
+    comment="tasks of flows that wait for others; one that starts becomes a run and leaves",
+    postgresql_with=BUSY_TABLE,
+)  # fmt: skip
 
 processes = Table(
     "processes",

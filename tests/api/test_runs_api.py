@@ -86,6 +86,8 @@ def test_one_run_is_told_in_full(client: testing.TestClient, connection: Connect
         "error": "ValueError: no",
         "traceback": "…",
         "missed": None,
+        "flow_id": None,
+        "task": None,
     }
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bayesian_jobs.bootstrap import read_flows
 from bayesian_jobs.errors import SettingsError
+from bayesian_jobs.lifecycle.flows_file import read_flows
 from bayesian_jobs.settings import load, without_password
 
 SECRET = "s3cret"
