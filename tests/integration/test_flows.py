@@ -255,7 +255,7 @@ def test_many_workers_take_wide_flows_through_to_their_end(flows, service):
     middle = [f"m{number}" for number in range(8)]
     wide = flow_of(first="", **dict.fromkeys(middle, "first"), last=" ".join(middle))
     flows.start(wide, times=10)
-    workers = [threading.Thread(target=work_until_done, args=(flows, 100)) for _ in range(4)]
+    workers = [threading.Thread(target=work_until_done, args=(flows, 100), daemon=True) for _ in range(4)]
     for worker in workers:
         worker.start()
     for worker in workers:
@@ -302,7 +302,9 @@ def statements(service) -> list[str]:
 def work_until_done(flows: Flows, runs: int) -> None:
     """One worker: claims a few, ends them, until all that there will be has ended."""
     process_no, service = flows.service.process(), flows.service
-    while service.execute_sql("SELECT count(*) FROM runs WHERE state = 'succeeded'")[0][0] < runs:
+    for _ in range(2000):
+        if service.execute_sql("SELECT count(*) FROM runs WHERE state = 'succeeded'")[0][0] == runs:
+            return
         flows.end(*service.claim(process_no, limit=3, queues=("core",)).started)
 
 
