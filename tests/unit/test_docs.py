@@ -16,8 +16,10 @@ from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.domain import job, run
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.errors import TaskNotFound
 from bayesian_jobs.handlers.base import BaseHandler
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.flows_file import read_flows
 from bayesian_jobs.lifecycle.options import OPTIONS
 from bayesian_jobs.settings import Settings, load
 from bayesian_jobs.store import tables
@@ -123,7 +125,28 @@ def test_files_that_are_shown_are_shown_as_they_are() -> None:
     shown = blocks(REFERENCE / "job-options.md", "yaml")[0]
     assert shown == (ROOT / "default_jobs/prune-history.yaml").read_text("utf-8")
     flows = (ROOT / "examples/flows.yaml").read_text("utf-8")
-    assert flows.endswith(blocks(ROOT / "docs/how-to/use-dramatiq-actors.md", "yaml")[0])
+    assert flows.endswith(blocks(ROOT / "docs/how-to/flows.md", "yaml")[0])
+
+
+def test_the_flows_of_the_guide_start_as_it_tells(tmp_path: Path) -> None:
+    guide = ROOT / "docs/how-to/flows.md"
+    (file := tmp_path / "flows.yaml").write_text(blocks(guide, "yaml")[1])
+    flow = read_flows(file)["analysis"]
+
+    def started(*names: str, **options: bool) -> list[str]:
+        part = flow.select(names, **{"follow_subflows": True, "run_subsequent": False} | options)
+        return [task.name for task in part.tasks]
+
+    told = re.findall(r"^\| `\[\"(.*)\"\]` \| (.*?)(?::.*)? \|$", guide.read_text("utf-8"), re.MULTILINE)
+    assert [name for name, _ in told] == ["scan", "deep.scan", "deep"]
+    for name in ("scan", "deep.scan"):
+        assert set(started(name)) == set(re.findall(r"`(.*?)`", dict(told)[name]))
+    assert started("deep") == started("deep", follow_subflows=False) == ["fetch", "deep.unpack", "deep.scan"]
+    assert started("scan", follow_subflows=False) == ["fetch", "scan"]
+    assert len(started("scan", follow_subflows=False, run_subsequent=True)) == len(flow.tasks)
+    with pytest.raises(TaskNotFound) as refused:
+        started("nope")
+    assert str(refused.value) in " ".join(guide.read_text("utf-8").split())
 
 
 def prose(page: Path) -> str:
