@@ -13,6 +13,8 @@ from bayesian_jobs.domain.flow import ActorTask, Definition, Flow, Subflow, expa
 from bayesian_jobs.domain.run import Failed, RetryAt, Succeeded
 from bayesian_jobs.presence.bell import heard_payloads
 from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.endings import Ending, finish_runs
+from bayesian_jobs.store.engine import make_engine, plan_look_ups, run_transaction
 from bayesian_jobs.store.flows import start_flow
 from bayesian_jobs.store.retention import prune
 
@@ -66,6 +68,12 @@ def test_only_the_tasks_that_wait_for_nothing_are_queued_at_the_start(flows, ser
     flows.start(DIAMOND)
     assert flows.queued() == ["fetch"]
     assert flows.waiting() == {"scan": {"fetch"}, "count": {"fetch"}, "report": {"scan", "count"}}
+
+
+def test_a_flow_of_which_no_task_waits_is_queued_at_once(flows):
+    flows.start(flow_of(fetch="", scan=""), times=2)
+    assert flows.queued() == ["fetch", "fetch", "scan", "scan"]
+    assert flows.waiting() == {}
 
 
 def test_each_task_starts_when_all_that_it_waits_for_has_succeeded(flows):
@@ -140,6 +148,19 @@ def test_a_failed_task_leaves_those_after_it_waiting_until_it_succeeds_after_all
     assert flows.queued() == ["scan"]
 
 
+def test_a_success_in_the_transaction_of_a_handler_lets_the_flow_go_on_with_it(flows, database_url):
+    flows.start(flow_of(fetch="", scan="fetch"))
+    ending = Ending(flows.claim()["fetch"], "succeeded")
+    engine = make_engine(database_url, "handler")
+    with run_transaction(engine) as connection:
+        plan_look_ups(connection)
+        finish_runs(connection, [ending])
+        assert flows.queued() == []
+        connection.commit()
+    engine.dispose()
+    assert flows.queued() == ["scan"]
+
+
 def test_a_retry_of_a_task_is_still_that_task(flows):
     flows.start(flow_of(fetch="", scan="fetch"))
     flows.end(flows.claim()["fetch"], outcome=RetryAt(timedelta(0), "ValueError: boom", "traceback"))
@@ -151,7 +172,7 @@ def test_a_retry_of_a_task_is_still_that_task(flows):
 def test_a_late_success_of_an_older_attempt_starts_nothing(flows, service):
     flows.start(flow_of(fetch="", scan="fetch"))
     old = flows.claim()["fetch"]
-    service.execute_sql("UPDATE runs SET state = 'queued', claim_at = now()")
+    assert service.requeue(old, lost=True)
     new = flows.claim()["fetch"]
     assert flows.end(old) == 1
     assert flows.waiting() == {"scan": {"fetch"}}
