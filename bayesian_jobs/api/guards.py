@@ -25,6 +25,7 @@ class Guards:
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         host = (req.get_header("Host") or "").lower()
         self._check_host(host)
+        _check_path(req)
         if has_control_characters(req.path):
             raise falcon.HTTPNotFound
         if req.method not in SAFE_METHODS:
@@ -51,6 +52,14 @@ class Guards:
         if found is None or found[1] not in self._names:
             names = ", ".join(self._names)
             raise falcon.HTTPForbidden(description=f"The request's Host must be one of {names}, not {shortened(host)}")
+
+
+def _check_path(req: falcon.Request) -> None:
+    """Falcon reads bytes that are not UTF-8 as U+FFFD, and so for another name than the one that was asked for."""
+    try:
+        req.env["PATH_INFO"].encode("latin-1").decode("utf-8")
+    except UnicodeError as error:
+        raise falcon.HTTPBadRequest(description="The path is not UTF-8") from error
 
 
 def _check_origin(req: falcon.Request, host: str) -> None:

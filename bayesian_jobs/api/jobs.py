@@ -31,7 +31,7 @@ ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
 PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
 CHANGING = {200: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
 NEW_JOB = Body(schema={"$ref": "#/components/schemas/NewJob"})
-DEFINITION = Body(schema={"$ref": "#/components/schemas/NewJob"}, required=False)
+DEFINITION = Body(schema={"$ref": "#/components/schemas/JobDefinition"}, required=False)
 CHANGES = Body(schema={"$ref": "#/components/schemas/JobChanges"}, example={"periodically": "1 day"})
 
 

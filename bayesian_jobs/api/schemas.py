@@ -61,13 +61,18 @@ def new_job() -> Schema:
     }
 
 
-def job_changes() -> Schema:
-    """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default. What is absent stays as it is,
-    and so the schemas name no defaults."""
+def job_definition() -> Schema:
+    """The body of `PUT /jobs/{job_id}`. It names no defaults: what those are depends on whether there is the job."""
     options = {
         name: {key: value for key, value in schema.items() if key != "default"}
         for name, schema in new_job()["properties"].items()
     }
+    return new_job() | {"properties": options}
+
+
+def job_changes() -> Schema:
+    """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default. What is absent stays as it is."""
+    options = job_definition()["properties"]
     needed = ("job_id", "handler", "state")
     properties = {name: schema if name in needed else maybe(schema) for name, schema in options.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
@@ -153,6 +158,7 @@ def components() -> dict[str, Schema]:
         "JobList": page("jobs", "Job"),
         "JobChanged": {"anyOf": [ref("JobAdded"), ref("JobState")]},
         "JobChanges": job_changes(),
+        "JobDefinition": job_definition(),
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
         "Upcoming": record(upcoming=array(TIME)),

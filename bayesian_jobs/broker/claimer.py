@@ -96,7 +96,8 @@ class Claimer(Thread):
             except DBAPIError as error:
                 if is_lost(error):
                     raise
-                log.warning("the results of this round are recorded one by one: %s", one_line(error))
+                log.warning("a round failed; its results are recorded one by one: %s", one_line(error))
+                self._maybe_more, self._look_at = False, time.monotonic() + self._until_next(timedelta(0))
             self._sleep()
         self._membership.end(connection)
 
@@ -113,10 +114,11 @@ class Claimer(Thread):
         look = demand.idle > 0 and bool(demand.queues) and (self._maybe_more or time.monotonic() >= self._look_at)
         if not demand.results and not look:
             return
+        held = [*demand.held, *(result.run.run_id for result in self._waiting)]
         self._waiting += demand.results
         with connection.begin():
             stale = record(connection, demand.results) if demand.results else 0
-            claim = self._claim(connection, demand) if look else None
+            claim = self._claim(connection, demand, held) if look else None
         self._waiting = self._waiting[: -len(demand.results) or None]
         if stale:
             log.warning("%d results came too late: another attempt had taken over", stale)
@@ -131,14 +133,14 @@ class Claimer(Thread):
     def _record_waiting(self, connection: Connection) -> None:
         """Results of a round that failed, one by one; those for which that fails too wait for a while."""
         if self._waiting and time.monotonic() >= self._retry_at:
-            self._waiting = record_singly(connection, self._waiting)
             self._retry_at = time.monotonic() + RETRY_EVERY
+            self._waiting = record_singly(connection, self._waiting)
 
-    def _claim(self, connection: Connection, demand: Demand) -> Claim:
+    def _claim(self, connection: Connection, demand: Demand, held: list[str]) -> Claim:
         first = int(time.monotonic() * 1000) % len(demand.queues)  # No queue is always the last to be looked at.
         queues = demand.queues[first:] + demand.queues[:first]
         process_no = self._membership.process_no
-        claim = claim_runs(connection, process_no, queues, demand.idle, holding=demand.held, lease=LEASE)
+        claim = claim_runs(connection, process_no, queues, demand.idle, holding=held, lease=LEASE)
         if not claim.held:
             raise GivenUp
         self._maybe_more = bool(claim.started or claim.rejected)
@@ -171,7 +173,7 @@ class Claimer(Thread):
 
     def _sleep(self) -> None:
         """Until there is something to do. What is reported meanwhile rings the bell."""
-        idle = self.handover.idle_threads > 0
+        idle = self.handover.idle_threads > 0 and bool(self.handover.queues)
         new = not self.handover.queues <= self._consumed
         if self.handover.results or (idle and (self._maybe_more or new)):
             return

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from math import isfinite
+from typing import Any
 
 MAX_DEPTH = 32
 INT_64_BIT = range(-(2**63), 2**63)
@@ -26,6 +27,19 @@ def why_not_storable(value: object, depth: int = 0) -> str | None:
         case list():
             return _first(why_not_storable(item, depth + 1) for item in value)
     return f"is not JSON but a Python {type(value).__name__}"
+
+
+def as_kept(value: Any) -> Any:
+    """The JSON value as it comes back from JSONB, whose numbers are decimal: no float is as large as 1e16, which is
+    written without an exponent and read as an integer, and none is -0.0."""
+    match value:
+        case float():
+            return int(value) if abs(value) >= 1e16 else value + 0.0
+        case dict():
+            return {key: as_kept(item) for key, item in value.items()}
+        case list():
+            return [as_kept(item) for item in value]
+    return value
 
 
 def _why_not_key(key: object) -> str | None:

@@ -14,8 +14,6 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from bayesian_jobs.domain.datetimes import format_datetime
-from bayesian_jobs.domain.job import JobSpec
 from bayesian_jobs.errors import Fault, InvalidOptions
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import define
@@ -23,7 +21,6 @@ from bayesian_jobs.lifecycle.options import parse_options
 from bayesian_jobs.lifecycle.yaml_files import UnusableFile, read_options
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
-from bayesian_jobs.store.notifications import notify_jobs_changed
 
 REQUIRED = ("job_id", "handler", "kwargs")
 
@@ -79,21 +76,14 @@ def register_file(engine: Engine, registry: Registry, name: str, options: Mappin
         now = database_now(connection)
     spec = parse_options(options, registry, now)
     with engine.begin() as connection:
-        definition = define.columns(spec, registry, now) | origin
-        if store.insert_job(connection, definition) is not None:
-            notify_jobs_changed(connection)
-            return "added", spec.job_id
-        job = define.locked(connection, spec.job_id)
+        while (job := store.lock_job(connection, spec.job_id)) is None:
+            if define.add(connection, registry, spec, now, origin):
+                return "added", spec.job_id
         if job["source_digest"] == origin["source_digest"]:
             return "unchanged", spec.job_id
-        define.replace(connection, registry, job, anchored(registry, options, job, now), origin)
+        changed = parse_options(define.anchored(options, job), registry, now)
+        define.replace(connection, registry, job, changed, origin)
         return "changed", spec.job_id
-
-
-def anchored(registry: Registry, options: Mapping[str, Any], job: define.Job, now: datetime) -> JobSpec:
-    """The definition of a file that is registered again: without a `when`, the job keeps the one it had."""
-    when = options.get("when") or format_datetime(job["starts_at"])
-    return parse_options({**options, "when": when}, registry, now)
 
 
 def digest(options: Mapping[str, Any]) -> str:

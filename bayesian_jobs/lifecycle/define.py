@@ -11,13 +11,13 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from bayesian_jobs.domain import reasons
-from bayesian_jobs.domain.datetimes import format_datetime
+from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState
-from bayesian_jobs.domain.misfire import account
+from bayesian_jobs.domain.misfire import Account, account
 from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue, JobExists, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle.options import first_fire, parse_options, parse_state
+from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options, parse_state
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
@@ -32,10 +32,24 @@ def create(engine: Engine, registry: Registry, options: Mapping[str, Any]) -> Jo
         now = database_now(connection)
     spec = parse_options(options, registry, now)
     with engine.begin() as connection:
-        if store.insert_job(connection, columns(spec, registry, now)) is None:
+        if not add(connection, registry, spec, now):
             raise JobExists(spec.job_id)
-        notify_jobs_changed(connection)
         return read(connection, spec.job_id)
+
+
+def add(
+    connection: Connection,
+    registry: Registry,
+    spec: JobSpec,
+    now: datetime,
+    origin: Mapping[str, str] | None = None,
+) -> bool:
+    """Store a new job; False: its job_id is taken. `origin`: the file that it comes from. Raises InvalidOptions."""
+    check_may_run(spec, now)
+    if store.insert_job(connection, {**columns(spec, registry, now), **(origin or {})}) is None:
+        return False
+    notify_jobs_changed(connection)
+    return True
 
 
 def change_state(engine: Engine, job_id: str, state: str) -> Job:
@@ -92,8 +106,7 @@ def replace(
         del changes["next_run_at"]
     else:
         check_lies_ahead(spec.trigger, now)
-        skip_due(connection, job, now, reasons.SKIPPED_CHANGED)
-        skip_due_once(connection, job, now)
+        skip_replaced(connection, job, now)
         if job["state"] == JobState.FINISHED:
             changes["state"] = spec.state
     version = store.change_job(connection, job["job_no"], changes)
@@ -110,11 +123,32 @@ def check_lies_ahead(trigger: Trigger, now: datetime) -> None:
         raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
 
 
-def skip_due_once(connection: Connection, job: Job, now: datetime) -> None:
-    """Record the due fire time of a locked one-off job as skipped, since it gets another one."""
-    at: datetime | None = job["next_run_at"]
-    if at is not None and at <= now and isinstance(trigger_of(job), Once):
-        store.record_skipped(connection, job, at, at, 1, reasons.SKIPPED_CHANGED)
+def skip_replaced(connection: Connection, job: Job, now: datetime) -> None:
+    """Record the due fire times of a locked job that gets another trigger as skipped; of a trigger that cannot be read
+    any more only the first is known."""
+    first: datetime | None = job["next_run_at"]
+    if first is None or first > now:
+        return
+    try:
+        due = account(readable_trigger(job), first, now, limit=None)
+    except InvalidOptions:
+        due = Account(first, None, first, None, 1)
+    store.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_CHANGED)
+
+
+def anchored(options: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """The options, all of them, for a job that exists: it keeps the `when` that it has if they give none, or one
+    without a year that named it."""
+    at: datetime = job["starts_at"]
+    when = options.get("when")
+    return {**options, "when": format_datetime(at) if when is None or names(when, at) else when}
+
+
+def names(text: Any, at: datetime) -> bool:
+    try:
+        return parse_datetime(text, at) == at
+    except InvalidValue:
+        return False
 
 
 def pause(connection: Connection, job: Job) -> None:
@@ -124,12 +158,12 @@ def pause(connection: Connection, job: Job) -> None:
 
 def resume(connection: Connection, job: Job) -> None:
     now = database_now(connection)
-    next_run_at = skip_due(connection, job, now, reasons.SKIPPED_PAUSED)
+    next_run_at = skip_paused(connection, job, now)
     store.change_job(connection, job["job_no"], {"state": JobState.RUNNING, "next_run_at": next_run_at})
     notify_jobs_changed(connection)
 
 
-def skip_due(connection: Connection, job: Job, now: datetime, reason: str) -> datetime | None:
+def skip_paused(connection: Connection, job: Job, now: datetime) -> datetime | None:
     """Record every fire time of a locked job that is due and not dispatched as skipped. Returns the next one.
 
     That of a one-off job is not skipped but stays due: it was put off, and is judged by its grace like any other.
@@ -140,7 +174,7 @@ def skip_due(connection: Connection, job: Job, now: datetime, reason: str) -> da
     if first is None or first > now or isinstance(trigger, Once):
         return first
     due = account(trigger, first, now, limit=None)
-    store.record_skipped(connection, job, due.first, due.last, due.count, reason)
+    store.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_PAUSED)
     return due.next
 
 

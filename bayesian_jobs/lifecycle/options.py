@@ -2,12 +2,13 @@
 whether they come by query, body, YAML file or command line."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from bayesian_jobs.domain.datetimes import parse_datetime
-from bayesian_jobs.domain.durations import parse_duration
+from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
+from bayesian_jobs.domain.durations import format_duration, parse_duration
 from bayesian_jobs.domain.job import JobSpec, JobState, parse_job_id
 from bayesian_jobs.domain.trigger import (
     Cron,
@@ -23,6 +24,7 @@ from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
 
 OPTIONS = ("job_id", "handler", "kwargs", "periodically", "when", "misfire_grace_time", "state", "timezone")
+TRIGGER = ("periodically", "when", "timezone")
 
 T = TypeVar("T")
 
@@ -41,8 +43,6 @@ def parse_options(options: Mapping[str, Any], registry: Registry, now: datetime)
     state = reader.text("state", parse_state)
     if handler is not None and kwargs is not None:
         reader.faults.extend(registry.signature(handler).validate(kwargs))
-    if trigger is not None and grace is not None and isinstance(trigger, Once) and trigger.at + grace < now:
-        reader.fault("when", "lies in the past, and misfire_grace_time is over as well: the job would never run")
     if reader.faults or handler is None or trigger is None:
         raise InvalidOptions(reader.faults)
     return JobSpec(
@@ -53,6 +53,53 @@ def parse_options(options: Mapping[str, Any], registry: Registry, now: datetime)
         misfire_grace_time=grace,
         state=state or JobState.RUNNING,
     )
+
+
+def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registry, now: datetime) -> JobSpec:
+    """`stored` with these changes, None standing for an option's default. What they do not name is not looked at: the
+    options of one trigger are named together, and so are the handler and its kwargs.
+
+    Raises InvalidOptions, with everything that is wrong at once.
+    """
+    retimed = any(option in changes for option in TRIGGER)
+    reader = Reader({**with_trigger(stored.trigger, changes), **changes} if retimed else changes)
+    changed: dict[str, Any] = {}
+    if "handler" in changes:
+        changed["handler"] = reader.required("handler", lambda name: offered(registry, name))
+    if "kwargs" in changes:
+        changed["kwargs"] = reader.kwargs()
+    if retimed:
+        changed["trigger"] = read_trigger(reader, now)
+    if "misfire_grace_time" in changes:
+        changed["misfire_grace_time"] = reader.text("misfire_grace_time", parse_duration)
+    if "state" in changes:
+        reader.required("state", parse_state)
+    spec = replace(stored, **changed)
+    if ("handler" in changes or "kwargs" in changes) and spec.handler is not None and spec.kwargs is not None:
+        reader.faults.extend(registry.signature(spec.handler).validate(spec.kwargs))
+    if reader.faults:
+        raise InvalidOptions(reader.faults)
+    return spec
+
+
+def with_trigger(trigger: Trigger, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that make `trigger`, to be changed by `changes`: its time zone stays only with a cron expression."""
+    options: dict[str, Any] = {"when": format_datetime(trigger.start)}
+    if isinstance(trigger, Interval):
+        options["periodically"] = format_duration(trigger.period)
+    if isinstance(trigger, Cron):
+        options["periodically"] = trigger.expression
+        if is_cron(str(changes.get("periodically", trigger.expression) or "")):
+            options["timezone"] = trigger.timezone
+    return options
+
+
+def check_may_run(spec: JobSpec, now: datetime) -> None:
+    """A new job must not be one that would never run. Raises InvalidOptions."""
+    trigger, grace = spec.trigger, spec.misfire_grace_time
+    if isinstance(trigger, Once) and grace is not None and trigger.at + grace < now:
+        reason = "lies in the past, and misfire_grace_time is over as well: the job would never run"
+        raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
 
 
 class Reader:
@@ -117,7 +164,7 @@ def read_trigger(reader: Reader, now: datetime) -> Trigger | None:
     else:
         period = reader.text("periodically", parse_duration)
         trigger = Interval(start=start, period=period) if period else Once(at=start)
-        if "timezone" in reader.options and len(reader.faults) == faults_before:
+        if timezone != "UTC" and len(reader.faults) == faults_before:
             reader.fault("timezone", "is for a cron expression in 'periodically'")
     if len(reader.faults) > faults_before:
         return None

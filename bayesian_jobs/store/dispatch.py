@@ -73,15 +73,15 @@ recorded AS (
                 ELSE %(coalesced)s::text END
     FROM judged WHERE cut OR late OR overlapping OR count > 1
     ON CONFLICT (job_no, scheduled_for) DO NOTHING
-    RETURNING queue, state, missed_count
+    RETURNING run_id, job_no, queue, scheduled_for, state, missed_count
 ),
 advanced AS (
     UPDATE jobs AS j
     SET next_run_at = d.next,
-        last_run_id = CASE WHEN d.cut OR d.late OR d.overlapping THEN j.last_run_id ELSE d.run_id END,
-        last_scheduled_for = CASE WHEN d.cut OR d.late OR d.overlapping THEN j.last_scheduled_for ELSE d.last END,
+        last_run_id = coalesce(r.run_id, j.last_run_id),
+        last_scheduled_for = coalesce(r.scheduled_for, j.last_scheduled_for),
         state = CASE WHEN d.next IS NULL AND d.late AND NOT d.overlapping THEN 'finished' ELSE j.state END
-    FROM judged AS d
+    FROM judged AS d LEFT JOIN recorded AS r ON r.job_no = d.job_no AND r.state = 'queued'
     WHERE j.job_no = d.job_no
 ),
 woken AS MATERIALIZED (

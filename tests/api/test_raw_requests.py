@@ -111,3 +111,9 @@ def test_a_request_without_a_host_is_refused(port: int) -> None:
 
     assert status == 403
     assert b"application/problem+json" in head
+
+
+def test_a_path_that_is_not_utf_8_is_refused(port: int) -> None:
+    status, _, body = exchange(port, b"GET /api/v1/jobs/%FF HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    assert status == 400
+    assert b"The path is not UTF-8" in body

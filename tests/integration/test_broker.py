@@ -373,13 +373,29 @@ def test_a_worker_that_has_nothing_to_claim_sleeps(broker, service):
         broker.join("default", timeout=LONG)
 
 
+def test_a_worker_that_consumes_no_queue_sleeps(broker):
+    with working(broker, queues={"nobody declares this one"}):
+        assert rounds_in(broker, seconds=1) < 10
+
+
+def test_a_worker_whose_claims_are_refused_tries_again_and_again_with_a_pause(broker, service, caplog):
+    seen = threading.Event()
+    actor(broker, seen.set, actor_name="greet").send()
+    service.execute_sql("ALTER TABLE service RENAME TO hidden")
+    with working(broker):
+        wait_for(lambda: "service" in caplog.text)
+        assert rounds_in(broker, seconds=1) < 20
+        service.execute_sql("ALTER TABLE hidden RENAME TO service")
+        assert seen.wait(10)
+
+
 def rounds_in(broker, seconds):
     """How often the claimer looks for something to do within a time."""
-    looks, sleep = [], broker.claimer._bell.sleep
-    broker.claimer._bell.sleep = lambda *args: (looks.append(1), sleep(*args))
+    rounds, do_round = [], broker.claimer._round
+    broker.claimer._round = lambda connection: (rounds.append(1), do_round(connection))
     threading.Event().wait(seconds)
-    broker.claimer._bell.sleep = sleep
-    return len(looks)
+    broker.claimer._round = do_round
+    return len(rounds)
 
 
 def test_a_notification_that_came_with_an_earlier_reply_is_heard_at_once(service):

@@ -39,6 +39,17 @@ def test_a_job_is_dispatched_once_for_each_fire_time(service):
     assert len(service.runs()) == 1
 
 
+def test_a_fire_time_that_has_its_run_already_leaves_the_last_run_what_it_is(service):
+    service.add(periodically="1 hour")
+    service.dispatch()
+    service.finish(service.claim_one())
+    (run,) = service.runs()
+    service.execute_sql("UPDATE jobs SET next_run_at = last_scheduled_for")
+    service.dispatch()
+    assert [each["run_id"] for each in service.runs()] == [run["run_id"]]
+    assert service.job()["last_run_id"] == run["run_id"]
+
+
 def test_a_one_off_job_has_no_further_fire_time(service):
     service.add()
     service.dispatch()

@@ -13,8 +13,8 @@ from bayesian_jobs.lifecycle.upcoming import upcoming
 HOUR = timedelta(hours=1)
 
 
-def put(service, job_id="job", **options):
-    return edit.put(service.engine, service.registry, job_id, {"handler": "Noop", **options})
+def put(service, path="job", **options):
+    return edit.put(service.engine, service.registry, path, {"handler": "Noop", **options})
 
 
 def patch(service, job_id="job", **changes):
@@ -194,3 +194,87 @@ def test_a_due_one_off_job_that_gets_another_time_is_recorded_as_skipped(service
     assert patch(service, when="2999-01-01")["next_run_at"].year == 2999
     (skipped,) = service.runs()
     assert (skipped["state"], skipped["scheduled_for"]) == ("skipped", job["starts_at"])
+
+
+def finished_beyond_its_grace(service, **options):
+    job, _ = put(service, when="2999-01-01", misfire_grace_time="1 minute", **options)
+    sql(service, "UPDATE jobs SET starts_at = '2020-01-01', next_run_at = NULL, state = 'finished'")
+    return job
+
+
+def test_the_same_put_of_a_one_off_job_that_is_over_changes_nothing_however_late_it_is(service):
+    finished_beyond_its_grace(service)
+    before = service.job()
+    after, created = put(service, when="2020-01-01", misfire_grace_time="1 minute")
+    assert not created
+    assert {**after} == {**before}
+
+
+def test_what_a_patch_does_not_name_is_not_judged(service):
+    finished_beyond_its_grace(service)
+    assert patch(service, kwargs={"number": 1})["kwargs"] == {"number": 1}
+    sql(service, """UPDATE jobs SET kwargs = '{"no_longer_taken": 1}'""")
+    assert patch(service, misfire_grace_time="2 minutes")["misfire_grace_time"] == timedelta(minutes=2)
+
+
+def test_a_paused_one_off_job_beyond_its_grace_can_be_set_running_and_is_then_recorded_as_missed(service):
+    service.add(when="2999-01-01", misfire_grace_time="1 minute", state="paused")
+    sql(service, "UPDATE jobs SET starts_at = '2020-01-01', next_run_at = '2020-01-01'")
+    assert patch(service, state="running")["state"] == "running"
+    service.dispatch()
+    assert service.states() == ["missed"]
+    assert service.job()["state"] == "finished"
+
+
+@pytest.mark.parametrize("change", [{"cron": "every now and then"}, {"timezone": "Middle-earth/Shire"}])
+def test_a_job_whose_trigger_cannot_be_read_is_repaired_by_another_one(service, change):
+    service.add(periodically="0 5 * * *")
+    (column, value), due = next(iter(change.items())), "clock_timestamp() - interval '1 hour'"
+    sql(service, f"UPDATE jobs SET {column} = '{value}', next_run_at = {due}")
+    before = service.job()["next_run_at"]
+    job = patch(service, periodically="30 5 * * *", timezone="UTC")
+    assert job["next_run_at"] > service.now()
+    (skipped,) = service.runs()
+    assert (skipped["state"], skipped["scheduled_for"], skipped["missed_count"]) == ("skipped", before, 1)
+
+
+def test_a_when_without_a_year_stays_the_day_that_it_once_named(service):
+    job, _ = put(service, when="Feb 20, 14:56", kwargs={})
+    long_ago = job["starts_at"].replace(year=job["starts_at"].year - 4)
+    sql(service, f"UPDATE jobs SET starts_at = '{long_ago}', next_run_at = NULL, state = 'finished'")
+    after, _ = put(service, when="Feb 20, 14:56", kwargs={})
+    assert (after["starts_at"], after["state"], after["version"]) == (long_ago, "finished", job["version"])
+
+
+@pytest.mark.parametrize("number", [1e16, -1e19, -0.0, 1.0, 1e-7, 12345678901234567])
+def test_numbers_that_the_database_writes_differently_are_no_change(service, number):
+    kwargs = {"flow_name": "f", "flow_arguments": [{"number": number}]}
+    first, _ = put(service, handler="FlowScheduling", periodically="1 hour", kwargs=kwargs)
+    again, _ = put(service, handler="FlowScheduling", periodically="1 hour", kwargs=kwargs)
+    assert again["version"] == first["version"]
+
+
+def test_what_an_answer_says_of_a_job_without_cron_can_be_put(service):
+    first, _ = put(service, periodically="1 hour")
+    again, _ = put(service, periodically="1 hour", timezone="UTC", job_id=None)
+    assert again["version"] == first["version"]
+
+
+def test_a_state_cannot_be_null(service):
+    service.add()
+    with pytest.raises(InvalidOptions, match="state: None"):
+        patch(service, state=None)
+
+
+def test_a_failure_entry_is_not_changed(service):
+    sql(service, "INSERT INTO jobs (job_id, handler, state) VALUES ('job', 'ErrorHandler', 'paused')")
+    before = service.job()
+    for change in (lambda: patch(service, state="paused"), lambda: patch(service), lambda: put(service)):
+        with pytest.raises(InvalidOptions, match="failure entry"):
+            change()
+    assert {**service.job()} == {**before}
+
+
+def test_a_job_id_that_no_job_can_have_is_refused_before_anything_else(service):
+    with pytest.raises(InvalidOptions, match="control characters"):
+        put(service, "\x1b")

@@ -15,7 +15,7 @@ from bayesian_jobs.broker.claimer import Claimer
 from bayesian_jobs.broker.record import Result, record_singly
 from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Succeeded
 from bayesian_jobs.lifecycle import define, execute
-from bayesian_jobs.lifecycle.edit import options_of
+from bayesian_jobs.lifecycle.edit import spec_of
 from bayesian_jobs.lifecycle.recover import PATIENCE, recover
 from bayesian_jobs.presence import bell as bell_module
 from bayesian_jobs.presence.bell import Bell
@@ -87,8 +87,7 @@ def test_a_run_that_goes_back_while_its_job_is_edited_waits_for_the_edit(queued)
     run = queued.claim_one()
     with ThreadPoolExecutor(1) as worker, queued.engine.connect() as editing:
         job = define.locked(editing, "job")
-        spec = define.parse_options(options_of(job) | {"handler": "OtherQueue"}, queued.registry, queued.now())
-        define.replace(editing, queued.registry, job, spec)
+        define.replace(editing, queued.registry, job, replace(spec_of(job), handler="OtherQueue"))
         back = worker.submit(queued.requeue, run)
         wait_until_someone_waits_for_a_lock(queued, back)
         editing.commit()
@@ -415,6 +414,25 @@ def test_what_was_still_being_claimed_when_the_worker_stopped_goes_back_too(serv
     with service.engine.connect() as connection:
         claimer._deliver(connection, claim)
     assert handed_back(claimer) == [(claim.started[0].key, False)]
+
+
+def test_a_run_whose_result_waits_to_be_recorded_is_held_when_others_are_claimed(service):
+    claimer = Claimer(service.engine, 2)
+    claimer.handover.consume("default")
+    with claimer._membership.join(set()) as connection:
+        service.add("first")
+        service.dispatch()
+        claimer._round(connection)
+        first = claimer.handover.next_run("default", 1)
+        claimer._waiting, claimer._retry_at = [Result(first, Succeeded())], float("inf")
+        claimer.handover.release(first)
+        service.add("second")
+        service.dispatch()
+        claimer._maybe_more = True
+        claimer._round(connection)
+        second = claimer.handover.next_run("default", 1)
+        ((held,),) = service.execute_sql("SELECT holding::text[] FROM processes WHERE ended_at IS NULL")
+        assert sorted(held) == sorted([first.run_id, second.run_id])
 
 
 def claimed(service):
