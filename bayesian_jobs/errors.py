@@ -5,6 +5,7 @@ BayesianJobsError
 ├── NotFound             JobNotFound, RunNotFound, HandlerNotFound
 ├── InvalidMessage       a Dramatiq message that the database cannot keep
 ├── JobExists            the job_id is taken
+├── WrongState           a job or run is in a state in which this cannot be done to it
 ├── HandlerUnusable      a handler class cannot serve as one
 ├── FlowNotFound         no configured flow has this name
 ├── TaskNotFound         no task of a flow has this name
@@ -82,6 +83,10 @@ class InvalidMessage(BayesianJobsError):
 class JobExists(BayesianJobsError):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"A job with id {shortened(job_id)} already exists")
+
+
+class WrongState(BayesianJobsError):
+    """A job or run is in a state in which this cannot be done to it; the text says what would help."""
 
 
 class FlowNotFound(BayesianJobsError):

@@ -53,6 +53,9 @@ def run(row: Row) -> dict[str, Any]:
         "error": row["reason"] if row["state"] == RunState.FAILED else None,
         "traceback": row["traceback"],
         "missed": _missed(row),
+        "requested": row["requested"],
+        "retry_of": None if row["retry_of"] is None else str(row["retry_of"]),
+        "kwargs": row["kwargs"],
         "flow_id": row["flow_id"],
         "task": row["task"],
     }

@@ -8,7 +8,7 @@ import falcon
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from bayesian_jobs.api import media
-from bayesian_jobs.errors import Fault, InvalidOptions, JobExists, NotFound, shortened
+from bayesian_jobs.errors import Fault, InvalidOptions, JobExists, NotFound, WrongState, shortened
 from bayesian_jobs.handlers.faults import at_most, is_more, named
 
 MEDIA_TYPE = "application/problem+json"
@@ -26,7 +26,8 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(ProgrammingError, _statement_refused)
     app.add_error_handler(InvalidOptions, _invalid_options)
     app.add_error_handler(NotFound, _not_found)
-    app.add_error_handler(JobExists, _job_exists)
+    app.add_error_handler(JobExists, _conflict)
+    app.add_error_handler(WrongState, _conflict)
 
 
 def document(status: int, text: str, **extensions: Any) -> dict[str, Any]:
@@ -90,7 +91,9 @@ def _not_found(req: falcon.Request, resp: falcon.Response, error: NotFound, para
     answer(resp, 404, str(error))
 
 
-def _job_exists(req: falcon.Request, resp: falcon.Response, error: JobExists, params: dict[str, Any]) -> None:
+def _conflict(
+    req: falcon.Request, resp: falcon.Response, error: JobExists | WrongState, params: dict[str, Any]
+) -> None:
     answer(resp, 409, str(error))
 
 

@@ -7,14 +7,19 @@ from typing import Any
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, cursors, pages, parameters
-from bayesian_jobs.api.operation import RUNS, operation
+from bayesian_jobs.api import codec, cursors, media, pages, parameters
+from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
 from bayesian_jobs.api.parameters import AFTER, LIMIT, RUN_STATE
-from bayesian_jobs.errors import JobNotFound, RunNotFound
+from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound, RunNotFound
+from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle import request
 from bayesian_jobs.store import jobs
 from bayesian_jobs.store import runs as store
 
 PAGE = (RUN_STATE, LIMIT, AFTER)
+REQUESTING = {202: "RunRequested", 404: "Problem", 409: "Problem"}
+RETRYING = REQUESTING | {413: "Problem", 415: "Problem"}
+RETRY = Body(schema={"$ref": "#/components/schemas/Retry"}, required=False)
 
 
 class Runs:
@@ -59,6 +64,68 @@ class Run:
         if row is None:
             raise RunNotFound(run_id)
         resp.media = codec.run(row)
+
+
+class RunNow:
+    """`/jobs/{job_id}/run`"""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @operation(JOBS_OPTIONS, answers=REQUESTING)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Run a job now, once, outside its schedule.
+
+        A paused or finished job runs as well, and stays what it is.
+        """
+        media.refuse_body(req)
+        accept(resp, request.run_now(self.engine, job_id))
+
+
+class Retry:
+    """`/runs/{run_id}/retry`"""
+
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self.engine = engine
+        self.registry = registry
+
+    @operation(RUNS, body=RETRY, answers=RETRYING)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
+        """Try a run again that has failed, was cancelled or missed.
+
+        It becomes a run of its own, with `kwargs` if the body names them, else with those that the job has now.
+        """
+        accept(resp, request.retry(self.engine, self.registry, run_id, edited_kwargs(media.read_object(req))))
+
+
+class Cancel:
+    """`/runs/{run_id}/cancel`"""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @operation(RUNS, answers=REQUESTING)
+    def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
+        """Cancel a queued run: it never starts."""
+        media.refuse_body(req)
+        accept(resp, request.cancel(self.engine, run_id))
+
+
+def accept(resp: falcon.Response, run: Mapping[str, Any]) -> None:
+    """Answer 202 with the run."""
+    resp.media = {"run": codec.run(run)}
+    resp.status = falcon.HTTP_202
+
+
+def edited_kwargs(body: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Raises InvalidOptions."""
+    faults = [Fault(name, body[name], "is not known here (there is: kwargs)") for name in body if name != "kwargs"]
+    kwargs = body.get("kwargs")
+    if kwargs is not None and not isinstance(kwargs, dict):
+        faults.append(Fault("kwargs", kwargs, "must be an object: the handler's keyword arguments"))
+    if faults:
+        raise InvalidOptions(faults)
+    return kwargs
 
 
 def page(engine: Engine, values: Mapping[str, str], job_no: int | None) -> bytes:

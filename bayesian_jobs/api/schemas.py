@@ -119,6 +119,9 @@ RUN = record(
     error=maybe(TEXT),
     traceback=maybe(TEXT),
     missed=maybe(ref("Missed")),
+    requested=FLAG,
+    retry_of=maybe(TEXT),
+    kwargs=maybe(ANY_OBJECT),
     flow_id=maybe(TEXT),
     task=maybe(TEXT),
 )
@@ -164,6 +167,8 @@ def components() -> dict[str, Schema]:
         "Upcoming": record(upcoming=array(TIME)),
         "Removed": record(removed=array(TEXT)),
         "Run": RUN,
+        "RunRequested": record(run=ref("Run")),
+        "Retry": {"type": "object", "properties": {"kwargs": ANY_OBJECT}, "additionalProperties": False},
         "Missed": record(until=TIME, count=WHOLE),
         "RunList": page("runs", "Run"),
         "Handler": HANDLER,

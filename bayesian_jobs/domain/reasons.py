@@ -8,6 +8,7 @@ SKIPPED_CHANGED: Final = "The job was changed before this fire time had been dis
 CANCELLED_PAUSED: Final = "The job was paused while the run was queued."
 CANCELLED_DELETED: Final = "The job was deleted while the run was queued."
 CANCELLED_INACTIVE: Final = "The job was paused or deleted before the run could start."
+CANCELLED_REQUESTED: Final = "Somebody asked for it to be cancelled."
 CANCELLED_FLUSHED: Final = "Its queue was flushed."
 MISSED_IN_QUEUE: Final = "It waited in its queue for longer than the job's misfire_grace_time allows."
 LOST: Final = "Its worker process died."

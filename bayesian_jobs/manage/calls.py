@@ -52,13 +52,26 @@ def job_upcoming(arguments: Namespace) -> Sequence[Call]:
     return [Call(path=f"{of_job(arguments.job_id)}/upcoming", query=given(arguments, "count"))]
 
 
+def job_run(arguments: Namespace) -> Sequence[Call]:
+    return [Call(method="POST", path=f"{of_job(job_id)}/run") for job_id in arguments.job_ids]
+
+
 def run_list(arguments: Namespace) -> Sequence[Call]:
     path = "/runs" if arguments.job is None else f"{of_job(arguments.job)}/runs"
     return [Call(path=path, query=given(arguments, *PAGING))]
 
 
 def run_show(arguments: Namespace) -> Sequence[Call]:
-    return [Call(path=f"/runs/{quote(arguments.run_id, safe='')}")]
+    return [Call(path=of_run(run_id)) for run_id in arguments.run_ids]
+
+
+def run_retry(arguments: Namespace) -> Sequence[Call]:
+    body = given(arguments, "kwargs") or None
+    return [Call(method="POST", path=f"{of_run(run_id)}/retry", body=body) for run_id in arguments.run_ids]
+
+
+def run_cancel(arguments: Namespace) -> Sequence[Call]:
+    return [Call(method="POST", path=f"{of_run(run_id)}/cancel") for run_id in arguments.run_ids]
 
 
 def service_show(arguments: Namespace) -> Sequence[Call]:
@@ -83,6 +96,10 @@ def change(path: str, state: str) -> Call:
 
 def of_job(job_id: str) -> str:
     return f"/jobs/{quote(job_id, safe='')}"
+
+
+def of_run(run_id: str) -> str:
+    return f"/runs/{quote(run_id, safe='')}"
 
 
 def options(arguments: Namespace, *further: str) -> dict[str, Any]:

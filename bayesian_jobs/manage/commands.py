@@ -22,7 +22,7 @@ OPTIONS = {
 def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the commands `job`, `run`, `service` and `handlers`."""
     add_job(group(top, "job", "add, list, change and remove jobs"))
-    add_run(group(top, "run", "look at runs"))
+    add_run(group(top, "run", "look at runs, try them again, cancel them"))
     service = group(top, "service", "look at the whole service, pause and resume it")
     command(service, "show", "tell whether it is running or paused", calls.service_show)
     command(service, "pause", "pause every replica", calls.service_pause)
@@ -45,6 +45,7 @@ def add_job(job: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     named(command(job, "show", "show jobs", calls.job_show))
     named(command(job, "pause", "pause jobs; their queued runs are cancelled", calls.job_pause))
     named(command(job, "resume", "set paused jobs running again", calls.job_resume))
+    named(command(job, "run", "run jobs now, once, outside their schedule", calls.job_run))
     named(command(job, "delete", "remove jobs; their queued runs are cancelled", calls.job_delete))
 
     one = command(job, "edit", "change some options of a job", calls.job_edit)
@@ -62,8 +63,11 @@ def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = command(run, "list", "list runs, the newest first", calls.run_list)
     one.add_argument("--job", metavar="ID", help="only those of this job")
     add_paging(one)
-    one = command(run, "show", "show one run", calls.run_show)
-    one.add_argument("run_id", metavar="ID")
+    named(command(run, "show", "show runs", calls.run_show), "run_ids")
+    one = command(run, "retry", "try runs again that have failed, were cancelled or missed", calls.run_retry)
+    named(one, "run_ids")
+    one.add_argument("--kwargs", type=json_object, metavar="JSON", help="other keyword arguments: an object")
+    named(command(run, "cancel", "cancel queued runs", calls.run_cancel), "run_ids")
 
 
 def add_options(one: argparse.ArgumentParser) -> None:
@@ -78,8 +82,8 @@ def add_paging(one: argparse.ArgumentParser) -> None:
     one.add_argument("--after", metavar="CURSOR", help="go on where a list ended")
 
 
-def named(one: argparse.ArgumentParser) -> None:
-    one.add_argument("job_ids", metavar="ID", nargs="+")
+def named(one: argparse.ArgumentParser, what: str = "job_ids") -> None:
+    one.add_argument(what, metavar="ID", nargs="+")
 
 
 def json_object(text: str) -> dict[str, Any]:

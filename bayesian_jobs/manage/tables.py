@@ -21,7 +21,7 @@ def as_text(answer: Document) -> str:
     for name in ("upcoming", "removed"):
         if name in answer:
             return "".join(f"{each}\n" for each in answer[name])
-    return fields(answer.get("job", answer))
+    return fields(answer.get("job") or answer.get("run") or answer)
 
 
 def table(rows: Sequence[Document], columns: Sequence[str], name: str) -> str:

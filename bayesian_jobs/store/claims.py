@@ -19,7 +19,7 @@ from bayesian_jobs.store.prepared import Prepared
 # begun to work on it.
 VERDICT = """
     CASE WHEN r.job_no IS NULL THEN 'running'
-         WHEN j.job_no IS NULL OR j.state <> 'running' THEN 'cancelled'
+         WHEN j.job_no IS NULL OR (j.state <> 'running' AND NOT r.requested) THEN 'cancelled'
          WHEN NOT r.begun AND r.scheduled_for + j.misfire_grace_time < clock.now THEN 'missed'
          ELSE 'running' END
 """
@@ -30,7 +30,7 @@ CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 due AS MATERIALIZED (
     SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue) CROSS JOIN LATERAL (
-        SELECT run_id, scheduled_for, job_no, job_version, begun FROM runs
+        SELECT run_id, scheduled_for, job_no, job_version, begun, requested, kwargs FROM runs
         WHERE queue = q.queue AND claim_at <= (SELECT now FROM clock)
         ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
     ) AS r
@@ -38,7 +38,7 @@ due AS MATERIALIZED (
     LIMIT %(limit)s::bigint
 ),
 judged AS (
-    SELECT r.run_id, r.scheduled_for, j.kwargs, {VERDICT} AS verdict
+    SELECT r.run_id, r.scheduled_for, coalesce(r.kwargs, j.kwargs) AS kwargs, {VERDICT} AS verdict
     FROM due AS r CROSS JOIN clock LEFT JOIN jobs AS j ON j.job_no = r.job_no
     WHERE r.job_no IS NULL OR j.job_no IS NULL OR j.version >= r.job_version
 ),

@@ -52,7 +52,7 @@ ended AS (
 
 FAIL_LOST = f"""
 WITH lost AS MATERIALIZED (
-    SELECT r.run_id, r.scheduled_for, r.attempt, coalesce(j.kwargs, r.message -> 'kwargs') AS kwargs
+    SELECT r.run_id, r.scheduled_for, r.attempt, coalesce(r.kwargs, j.kwargs, r.message -> 'kwargs') AS kwargs
     FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[])
         AS u(run_id, scheduled_for, attempt)
     JOIN runs AS r USING (run_id, scheduled_for, attempt) LEFT JOIN jobs AS j ON j.job_no = r.job_no

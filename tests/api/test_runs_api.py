@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 from api_steps import add_job, add_run, assert_problem
@@ -88,6 +89,9 @@ def test_one_run_is_told_in_full(client: testing.TestClient, connection: Connect
         "missed": None,
         "flow_id": None,
         "task": None,
+        "requested": False,
+        "retry_of": None,
+        "kwargs": None,
     }
 
 
@@ -160,3 +164,45 @@ def test_a_cursor_with_an_odd_offset_is_taken(client: testing.TestClient) -> Non
     cursor = base64.urlsafe_b64encode(document.encode()).decode()
 
     assert client.simulate_get("/api/v1/runs", params={"after": cursor}).status_code == 200
+
+
+@pytest.fixture
+def job(client: testing.TestClient) -> str:
+    """A job whose only fire time is far away."""
+    client.simulate_post("/api/v1/jobs/greeting?job_id=a&when=2999-01-01", json={"name": "world"})
+    return "/api/v1/jobs/a"
+
+
+def test_a_job_runs_now_and_its_run_is_cancelled_and_retried_with_edited_kwargs(
+    client: testing.TestClient, job: str
+) -> None:
+    accepted = client.simulate_post(f"{job}/run")
+    assert accepted.status_code == 202
+    run = accepted.json["run"]
+    assert (run["job_id"], run["state"], run["requested"]) == ("a", "queued", True)
+    assert client.simulate_get(f"/api/v1/runs/{run['run_id']}").json == run
+    assert_problem(client.simulate_post(f"{job}/run"), 409)
+    cancelled = client.simulate_post(f"/api/v1/runs/{run['run_id']}/cancel")
+    assert (cancelled.status_code, cancelled.json["run"]["state"]) == (202, "cancelled")
+    assert_problem(client.simulate_post(f"/api/v1/runs/{run['run_id']}/cancel"), 409)
+    retried = client.simulate_post(f"/api/v1/runs/{run['run_id']}/retry", json={"kwargs": {"name": "moon"}})
+    assert (retried.status_code, retried.json["run"]["retry_of"]) == (202, run["run_id"])
+    assert retried.json["run"]["kwargs"] == {"name": "moon"}
+
+
+@pytest.mark.parametrize(
+    ("body", "option"),
+    [({"kwargs": {"nme": "x"}}, "kwargs.nme"), ({"kwargs": []}, "kwargs"), ({"kwarg": {}}, "kwarg")],
+)
+def test_a_retry_that_cannot_be_meant_is_refused(
+    client: testing.TestClient, job: str, body: dict[str, Any], option: str
+) -> None:
+    run_id = client.simulate_post(f"{job}/run").json["run"]["run_id"]
+    client.simulate_post(f"/api/v1/runs/{run_id}/cancel")
+    problem = assert_problem(client.simulate_post(f"/api/v1/runs/{run_id}/retry", json=body), 400)
+    assert option in [fault["option"] for fault in problem["errors"]]
+
+
+@pytest.mark.parametrize("path", ["/jobs/nobody/run", "/runs/nobody/retry", "/runs/nobody/cancel"])
+def test_what_is_asked_of_nobody_is_not_found(client: testing.TestClient, path: str) -> None:
+    assert_problem(client.simulate_post(f"/api/v1{path}"), 404)

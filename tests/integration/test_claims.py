@@ -1,5 +1,6 @@
 """A claim is a start: judged by grace, by the job and by the service, fenced by the attempt."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.lifecycle import define
 from bayesian_jobs.lifecycle import service as service_state
-from bayesian_jobs.lifecycle.edit import options_of
+from bayesian_jobs.lifecycle.edit import spec_of
 from bayesian_jobs.store import processes
 from bayesian_jobs.store.claims import claim_runs
 from bayesian_jobs.store.endings import Ending, finish_runs
@@ -222,9 +223,7 @@ def test_a_run_that_goes_back_takes_the_present_definition_along(queued):
     run = queued.claim_one()
     with queued.engine.begin() as connection:
         job = define.locked(connection, "job")
-        spec = define.parse_options(
-            options_of(job) | {"handler": "OtherQueue", "kwargs": {"number": 8}}, queued.registry, queued.now()
-        )
+        spec = replace(spec_of(job), handler="OtherQueue", kwargs={"number": 8})
         define.replace(connection, queued.registry, job, spec)
     assert queued.requeue(run, lost=True)
     again = queued.claim(queues=("other",)).started[0]

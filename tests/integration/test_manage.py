@@ -167,3 +167,19 @@ def test_a_stored_text_cannot_steer_the_terminal(said, service):
 
 def test_the_options_are_those_of_a_job():
     assert {*commands.OPTIONS, "job_id", "handler", "kwargs"} == set(OPTIONS)
+
+
+def test_a_job_runs_now_and_its_run_is_cancelled_and_tried_again(said, document) -> None:
+    said(*PRUNE, "--when", "2999-01-01")
+    run_id = document("job", "run", "a")["run"]["run_id"]
+    assert "queued" in said("run", "show", run_id)
+    assert "cancelled" in said("run", "cancel", run_id)
+    again = document("run", "retry", run_id, "--kwargs", "{}")["run"]
+    assert (again["retry_of"], again["kwargs"]) == (run_id, {})
+
+
+def test_a_run_that_is_refused_is_told_in_one_line(said, where, capsys) -> None:
+    said(*PRUNE, "--when", "2999-01-01")
+    said("job", "run", "a")
+    assert main(["job", "run", "a", *where]) == 1
+    assert "still queued or executing" in capsys.readouterr().err

@@ -1,0 +1,87 @@
+"""What people ask of runs: run a job now, try a run again, cancel one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.json_values import why_not_storable
+from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.errors import Fault, InvalidOptions, RunNotFound, WrongState
+from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.define import Job, locked
+from bayesian_jobs.store import jobs, requests, runs
+
+RETRIED = (RunState.FAILED, RunState.CANCELLED, RunState.MISSED)
+
+Run = Mapping[str, Any]
+"""A row of `runs`."""
+
+
+def run_now(engine: Engine, job_id: str) -> Run:
+    """Queue a run of the job that may start at once, whatever the job's state; its schedule stays as it is.
+
+    One at a time: raises WrongState while a run of the job is queued or executing, and for a pending job; JobNotFound.
+    """
+    with engine.begin() as connection:
+        return requested(connection, locked(connection, job_id), None, None)
+
+
+def retry(engine: Engine, registry: Registry, run_id: str, kwargs: Mapping[str, Any] | None) -> Run:
+    """Run what a run was to do once more, as a run of its own that names the first one; without `kwargs` with those
+    that its job (or message) has now.
+
+    Raises WrongState for a run that has not failed, was not cancelled or missed, whose job is deleted or has an open
+    run; InvalidOptions for kwargs that do not fit; RunNotFound.
+    """
+    run = found(engine, run_id)
+    check_retried(run)
+    with engine.begin() as connection:
+        if run["job_no"] is None:
+            check_message(run, kwargs)
+            return requests.send_again(connection, run, kwargs)
+        job = jobs.lock_job(connection, run["job_id"])
+        if job is None or job["job_no"] != run["job_no"]:
+            raise WrongState(f"Run {run_id} cannot be tried again: its job {run['job_id']!r} has been deleted")
+        if kwargs is not None and (faults := registry.signature(job["handler"]).validate(kwargs)):
+            raise InvalidOptions(faults)
+        return requested(connection, job, kwargs, run["run_id"])
+
+
+def cancel(engine: Engine, run_id: str) -> Run:
+    """Cancel a run that is queued: it never starts. Raises WrongState if it executes or has ended; RunNotFound."""
+    run = found(engine, run_id)
+    with engine.begin() as connection:
+        cancelled = requests.cancel_if_queued(connection, run, reasons.CANCELLED_REQUESTED)
+    if cancelled is None:
+        raise WrongState(f"Run {run_id} is {found(engine, run_id)['state']}; only a queued run can be cancelled")
+    return cancelled
+
+
+def requested(connection: Connection, job: Job, kwargs: Mapping[str, Any] | None, retry_of: str | None) -> Run:
+    if job["state"] == JobState.PENDING:
+        raise WrongState(f"Job {job['job_id']!r} is pending: not taken up yet")
+    if requests.has_open_run(connection, job):
+        raise WrongState(f"A run of job {job['job_id']!r} is still queued or executing ({job['last_run_id']})")
+    return requests.request_run(connection, job, kwargs, retry_of)
+
+
+def found(engine: Engine, run_id: str) -> Run:
+    with engine.connect() as connection:
+        run = runs.get_run(connection, run_id)
+    if run is None:
+        raise RunNotFound(run_id)
+    return run
+
+
+def check_retried(run: Run) -> None:
+    if run["state"] not in RETRIED:
+        raise WrongState(f"Run {run['run_id']} is {run['state']}; only one that is {', '.join(RETRIED)} is tried again")
+
+
+def check_message(run: Run, kwargs: Mapping[str, Any] | None) -> None:
+    """Raises InvalidOptions for kwargs that cannot be kept; what its actor takes, only its worker knows."""
+    if kwargs is not None and (reason := why_not_storable(dict(kwargs))):
+        raise InvalidOptions([Fault("kwargs", kwargs, reason)])

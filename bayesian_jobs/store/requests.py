@@ -1,0 +1,90 @@
+"""Runs that somebody asks for, outside the schedule."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Connection, text
+from sqlalchemy.dialects.postgresql import UUID
+
+from bayesian_jobs.store.notifications import notify_runs_queued
+
+Row = Mapping[str, Any]
+
+IDS = {name: UUID(as_uuid=False) for name in ("run_id", "flow_id", "retry_of")}
+
+HAS_OPEN_RUN = text("""
+SELECT EXISTS (SELECT FROM runs WHERE run_id = :run_id AND scheduled_for = :scheduled_for
+                                  AND state IN ('queued', 'running'))
+""")
+
+# No fire time that is still to come may find its place taken, however unlikely that is: its microsecond is left free.
+REQUEST = text("""
+WITH clock AS (
+    SELECT now + (now IS NOT DISTINCT FROM next_run_at)::int * interval '1 microsecond' AS now
+    FROM jobs CROSS JOIN (SELECT clock_timestamp() AS now) AS c WHERE job_no = :job_no
+),
+queued AS (
+    INSERT INTO runs (run_id, job_no, job_id, job_version, actor, queue, scheduled_for, state, claim_at, queued_at,
+                      requested, kwargs, retry_of)
+    SELECT bayesian_jobs_uuid7(), job_no, job_id, version, handler, queue, clock.now, 'queued', clock.now, clock.now,
+           true, CAST(:kwargs AS jsonb), CAST(:retry_of AS uuid)
+    FROM jobs CROSS JOIN clock WHERE job_no = :job_no
+    RETURNING *
+),
+noted AS (
+    UPDATE jobs SET last_run_id = queued.run_id, last_scheduled_for = queued.scheduled_for
+    FROM queued WHERE jobs.job_no = queued.job_no
+)
+SELECT * FROM queued
+""").columns(**IDS)
+
+RESEND = text("""
+INSERT INTO runs (run_id, job_id, actor, queue, scheduled_for, state, claim_at, queued_at, message, flow_id, task,
+                  requested, retry_of)
+SELECT bayesian_jobs_uuid7(), job_id, actor, queue, clock_timestamp(), 'queued', clock_timestamp(), clock_timestamp(),
+       jsonb_build_object('args', message -> 'args', 'kwargs', coalesce(CAST(:kwargs AS jsonb), message -> 'kwargs'),
+                          'options', (message -> 'options') - 'retries' - 'traceback' - 'requeue_timestamp'),
+       flow_id, task, true, run_id
+FROM runs WHERE run_id = :run_id AND scheduled_for = :scheduled_for
+RETURNING *
+""").columns(**IDS)
+
+CANCEL = text("""
+UPDATE runs SET state = 'cancelled', claim_at = NULL, finished_at = clock_timestamp(), reason = :reason
+WHERE run_id = :run_id AND scheduled_for = :scheduled_for AND state = 'queued'
+RETURNING *
+""").columns(**IDS)
+
+
+def has_open_run(connection: Connection, job: Row) -> bool:
+    """Whether the last run of a locked job is still queued or executing."""
+    values = {"run_id": job["last_run_id"], "scheduled_for": job["last_scheduled_for"]}
+    return bool(connection.execute(HAS_OPEN_RUN, values).scalar())
+
+
+def request_run(connection: Connection, job: Row, kwargs: Mapping[str, Any] | None, retry_of: str | None) -> Row:
+    """Queue a run of a locked job that may start at once, and wake a worker. It becomes the job's last run."""
+    values = {"job_no": job["job_no"], "kwargs": as_json(kwargs), "retry_of": retry_of}
+    run = connection.execute(REQUEST, values).one()._asdict()
+    notify_runs_queued(connection, [run["queue"]])
+    return run
+
+
+def send_again(connection: Connection, run: Row, kwargs: Mapping[str, Any] | None) -> Row:
+    """Queue the message of a run without a job once more, and wake a worker. A task of a flow stays one."""
+    values = {"run_id": run["run_id"], "scheduled_for": run["scheduled_for"], "kwargs": as_json(kwargs)}
+    again = connection.execute(RESEND, values).one()._asdict()
+    notify_runs_queued(connection, [again["queue"]])
+    return again
+
+
+def cancel_if_queued(connection: Connection, run: Row, reason: str) -> Row | None:
+    """Cancel a run, if it is still queued. Waits for a claim of it that is under way."""
+    values = {"run_id": run["run_id"], "scheduled_for": run["scheduled_for"], "reason": reason}
+    row = connection.execute(CANCEL, values).first()
+    return row._asdict() if row else None
+
+
+def as_json(kwargs: Mapping[str, Any] | None) -> str | None:
+    return None if kwargs is None else json.dumps(dict(kwargs), allow_nan=False)
