@@ -54,7 +54,7 @@ def run(row: Row) -> dict[str, Any]:
         "traceback": row["traceback"],
         "missed": _missed(row),
         "requested": row["requested"],
-        "retry_of": None if row["retry_of"] is None else str(row["retry_of"]),
+        "retry_of": row["retry_of"],
         "kwargs": row["kwargs"],
         "flow_id": row["flow_id"],
         "task": row["task"],

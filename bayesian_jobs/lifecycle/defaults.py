@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from bayesian_jobs.errors import Fault, InvalidOptions
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle import define
+from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.options import parse_options
 from bayesian_jobs.lifecycle.yaml_files import UnusableFile, read_options
 from bayesian_jobs.store import jobs as store
@@ -81,8 +81,8 @@ def register_file(engine: Engine, registry: Registry, name: str, options: Mappin
                 return "added", spec.job_id
         if job["source_digest"] == origin["source_digest"]:
             return "unchanged", spec.job_id
-        changed = parse_options(define.anchored(options, job), registry, now)
-        define.replace(connection, registry, job, changed, origin)
+        changed = parse_options(edit.anchored(options, job), registry, now)
+        edit.replace(connection, registry, job, changed, origin)
         return "changed", spec.job_id
 
 

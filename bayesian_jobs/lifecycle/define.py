@@ -8,12 +8,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func
 
 from bayesian_jobs.domain import reasons
-from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState
-from bayesian_jobs.domain.misfire import Account, account
+from bayesian_jobs.domain.misfire import account
 from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue, JobExists, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
@@ -91,68 +90,8 @@ def clean_failed(engine: Engine) -> list[str]:
         return store.delete_failures(connection)
 
 
-def replace(
-    connection: Connection, registry: Registry, job: Job, spec: JobSpec, origin: Mapping[str, str] | None = None
-) -> None:
-    """Give a locked job a new definition; its state stays. Its queued runs will start with the new handler and
-    kwargs. If the trigger changes, the next fire time lies in the future, and a job that was finished begins again; a
-    one-off time that has passed is refused. `origin`: the file that the definition comes from.
-
-    Raises InvalidOptions.
-    """
-    now = database_now(connection)
-    changes = columns(spec, registry, now) | {"state": job["state"], **(origin or {})}
-    if trigger_of(job) == spec.trigger:
-        del changes["next_run_at"]
-    else:
-        check_lies_ahead(spec.trigger, now)
-        skip_replaced(connection, job, now)
-        if job["state"] == JobState.FINISHED:
-            changes["state"] = spec.state
-    version = store.change_job(connection, job["job_no"], changes)
-    store.take_queued_runs_along(
-        connection, job["job_no"], version=version, actor=changes["handler"], queue=changes["queue"]
-    )
-    notify_jobs_changed(connection)
-
-
-def check_lies_ahead(trigger: Trigger, now: datetime) -> None:
-    """A job that is changed into one that runs once must not run at once, or again. Raises InvalidOptions."""
-    if isinstance(trigger, Once) and trigger.at <= now:
-        reason = "has passed, and a job that is changed does not run at once; name a time to come"
-        raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
-
-
-def skip_replaced(connection: Connection, job: Job, now: datetime) -> None:
-    """Record the due fire times of a locked job that gets another trigger as skipped; of a trigger that cannot be read
-    any more only the first is known."""
-    first: datetime | None = job["next_run_at"]
-    if first is None or first > now:
-        return
-    try:
-        due = account(readable_trigger(job), first, now, limit=None)
-    except InvalidOptions:
-        due = Account(first, None, first, None, 1)
-    store.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_CHANGED)
-
-
-def anchored(options: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """The options, all of them, for a job that exists: it keeps the `when` that it has if they give none, or one
-    without a year that named it."""
-    at: datetime = job["starts_at"]
-    when = options.get("when")
-    return {**options, "when": format_datetime(at) if when is None or names(when, at) else when}
-
-
-def names(text: Any, at: datetime) -> bool:
-    try:
-        return parse_datetime(text, at) == at
-    except InvalidValue:
-        return False
-
-
 def pause(connection: Connection, job: Job) -> None:
-    store.change_job(connection, job["job_no"], {"state": JobState.PAUSED})
+    store.change_job(connection, job["job_no"], {"state": JobState.PAUSED, "paused_at": func.clock_timestamp()})
     store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_PAUSED)
 
 

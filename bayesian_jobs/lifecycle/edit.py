@@ -2,18 +2,24 @@
 
 import json
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState, parse_job_id
 from bayesian_jobs.domain.json_values import as_kept
+from bayesian_jobs.domain.misfire import Account, account
+from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle.define import Job, add, anchored, columns, locked, read, replace, set_state, trigger_of
+from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, readable_trigger, set_state, trigger_of
 from bayesian_jobs.lifecycle.options import parse_changes, parse_options
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
+from bayesian_jobs.store.notifications import notify_jobs_changed
 
 
 def put(engine: Engine, registry: Registry, job_id: str, options: Mapping[str, Any]) -> tuple[Job, bool]:
@@ -53,6 +59,66 @@ def become(connection: Connection, registry: Registry, job: Job, spec: JobSpec) 
     """Give a locked job this definition, if it is another one. Raises InvalidOptions."""
     if differs(columns(spec, registry, database_now(connection)), job):
         replace(connection, registry, job, spec)
+
+
+def replace(
+    connection: Connection, registry: Registry, job: Job, spec: JobSpec, origin: Mapping[str, str] | None = None
+) -> None:
+    """Give a locked job a new definition; its state stays. Its queued runs will start with the new handler and
+    kwargs. If the trigger changes, the next fire time lies in the future, and a job that was finished begins again; a
+    one-off time that has passed is refused. `origin`: the file that the definition comes from.
+
+    Raises InvalidOptions.
+    """
+    now = database_now(connection)
+    changes = columns(spec, registry, now) | {"state": job["state"], **(origin or {})}
+    if trigger_of(job) == spec.trigger:
+        del changes["next_run_at"]
+    else:
+        check_lies_ahead(spec.trigger, now)
+        skip_replaced(connection, job, now)
+        if job["state"] == JobState.FINISHED:
+            changes["state"] = spec.state
+    version = store.change_job(connection, job["job_no"], changes)
+    store.take_queued_runs_along(
+        connection, job["job_no"], version=version, actor=changes["handler"], queue=changes["queue"]
+    )
+    notify_jobs_changed(connection)
+
+
+def check_lies_ahead(trigger: Trigger, now: datetime) -> None:
+    """A job that is changed into one that runs once must not run at once, or again. Raises InvalidOptions."""
+    if isinstance(trigger, Once) and trigger.at <= now:
+        reason = "has passed, and a job that is changed does not run at once; name a time to come"
+        raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
+
+
+def skip_replaced(connection: Connection, job: Job, now: datetime) -> None:
+    """Record the due fire times of a locked job that gets another trigger as skipped; of a trigger that cannot be read
+    any more only the first is known."""
+    first: datetime | None = job["next_run_at"]
+    if first is None or first > now:
+        return
+    try:
+        due = account(readable_trigger(job), first, now, limit=None)
+    except InvalidOptions:
+        due = Account(first, None, first, None, 1)
+    store.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_CHANGED)
+
+
+def anchored(options: Mapping[str, Any], job: Job) -> dict[str, Any]:
+    """The options, all of them, for a job that exists: it keeps the `when` that it has if they give none, or one
+    without a year that named it."""
+    at: datetime = job["starts_at"]
+    when = options.get("when")
+    return {**options, "when": format_datetime(at) if when is None or names(when, at) else when}
+
+
+def names(text: Any, at: datetime) -> bool:
+    try:
+        return parse_datetime(text, at) == at
+    except InvalidValue:
+        return False
 
 
 def check_changeable(job: Job) -> None:

@@ -25,6 +25,7 @@ from bayesian_jobs.handlers.registry import Registry
 
 OPTIONS = ("job_id", "handler", "kwargs", "periodically", "when", "misfire_grace_time", "state", "timezone")
 TRIGGER = ("periodically", "when", "timezone")
+ARGUMENTS = ("handler", "kwargs")
 
 T = TypeVar("T")
 
@@ -36,23 +37,11 @@ def parse_options(options: Mapping[str, Any], registry: Registry, now: datetime)
     """
     reader = Reader(options)
     job_id = reader.text("job_id", parse_job_id)
-    handler = reader.required("handler", lambda name: offered(registry, name))
-    kwargs = reader.kwargs()
-    trigger = read_trigger(reader, now)
-    grace = reader.text("misfire_grace_time", parse_duration)
+    fields = read_definition(reader, set(OPTIONS), registry, now)
     state = reader.text("state", parse_state)
-    if handler is not None and kwargs is not None:
-        reader.faults.extend(registry.signature(handler).validate(kwargs))
-    if reader.faults or handler is None or trigger is None:
-        raise InvalidOptions(reader.faults)
-    return JobSpec(
-        job_id=job_id or str(uuid4()),
-        handler=handler,
-        kwargs=kwargs or {},
-        trigger=trigger,
-        misfire_grace_time=grace,
-        state=state or JobState.RUNNING,
-    )
+    check_arguments(reader, registry, fields["handler"], fields["kwargs"])
+    reader.refuse()
+    return JobSpec(job_id=job_id or str(uuid4()), state=state or JobState.RUNNING, **fields)
 
 
 def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registry, now: datetime) -> JobSpec:
@@ -61,25 +50,34 @@ def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registr
 
     Raises InvalidOptions, with everything that is wrong at once.
     """
-    retimed = any(option in changes for option in TRIGGER)
-    reader = Reader({**with_trigger(stored.trigger, changes), **changes} if retimed else changes)
-    changed: dict[str, Any] = {}
-    if "handler" in changes:
-        changed["handler"] = reader.required("handler", lambda name: offered(registry, name))
-    if "kwargs" in changes:
-        changed["kwargs"] = reader.kwargs()
-    if retimed:
-        changed["trigger"] = read_trigger(reader, now)
-    if "misfire_grace_time" in changes:
-        changed["misfire_grace_time"] = reader.text("misfire_grace_time", parse_duration)
-    if "state" in changes:
+    named = set(changes)
+    reader = Reader(changes if named.isdisjoint(TRIGGER) else {**with_trigger(stored.trigger, changes), **changes})
+    spec = replace(stored, **read_definition(reader, named, registry, now))
+    if "state" in named:
         reader.required("state", parse_state)
-    spec = replace(stored, **changed)
-    if ("handler" in changes or "kwargs" in changes) and spec.handler is not None and spec.kwargs is not None:
-        reader.faults.extend(registry.signature(spec.handler).validate(spec.kwargs))
-    if reader.faults:
-        raise InvalidOptions(reader.faults)
+    if not named.isdisjoint(ARGUMENTS):
+        check_arguments(reader, registry, spec.handler, spec.kwargs)
+    reader.refuse()
     return spec
+
+
+def read_definition(reader: "Reader", named: set[str], registry: Registry, now: datetime) -> dict[str, Any]:
+    """The fields of a JobSpec that the options `named` make; None, with a fault, for what cannot be used."""
+    fields: dict[str, Any] = {}
+    if "handler" in named:
+        fields["handler"] = reader.required("handler", lambda name: offered(registry, name))
+    if "kwargs" in named:
+        fields["kwargs"] = reader.kwargs()
+    if not named.isdisjoint(TRIGGER):
+        fields["trigger"] = read_trigger(reader, now)
+    if "misfire_grace_time" in named:
+        fields["misfire_grace_time"] = reader.text("misfire_grace_time", parse_duration)
+    return fields
+
+
+def check_arguments(reader: "Reader", registry: Registry, handler: str | None, kwargs: dict[str, Any] | None) -> None:
+    if handler is not None and kwargs is not None:
+        reader.faults.extend(registry.signature(handler).validate(kwargs))
 
 
 def with_trigger(trigger: Trigger, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +141,11 @@ class Reader:
 
     def fault(self, option: str, reason: str) -> None:
         self.faults.append(Fault(option, self.options.get(option), reason))
+
+    def refuse(self) -> None:
+        """Raises InvalidOptions if anything was wrong."""
+        if self.faults:
+            raise InvalidOptions(self.faults)
 
 
 def offered(registry: Registry, name: str) -> str:

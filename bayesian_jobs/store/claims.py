@@ -16,10 +16,11 @@ from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.prepared import Prepared
 
 # What becomes of a queued run `r`, judged by its job `j` as it is now. The grace no longer counts once a handler has
-# begun to work on it.
+# begun to work on it. A run that somebody asked for obeys only a pause that came later.
 VERDICT = """
     CASE WHEN r.job_no IS NULL THEN 'running'
-         WHEN j.job_no IS NULL OR (j.state <> 'running' AND NOT r.requested) THEN 'cancelled'
+         WHEN j.job_no IS NULL THEN 'cancelled'
+         WHEN j.state <> 'running' AND (NOT r.requested OR r.scheduled_for <= j.paused_at) THEN 'cancelled'
          WHEN NOT r.begun AND r.scheduled_for + j.misfire_grace_time < clock.now THEN 'missed'
          ELSE 'running' END
 """
@@ -70,7 +71,7 @@ rejected AS MATERIALIZED (
     SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[]) AS u(run_id, scheduled_for)
 ),
 locked AS MATERIALIZED (
-    SELECT job_no, state, misfire_grace_time FROM jobs
+    SELECT job_no, state, paused_at, misfire_grace_time FROM jobs
     WHERE job_no = ANY(ARRAY(SELECT r.job_no FROM runs AS r JOIN rejected USING (run_id, scheduled_for)))
     ORDER BY job_no FOR UPDATE
 ),

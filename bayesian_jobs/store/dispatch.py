@@ -99,7 +99,8 @@ NEXT_DUE = "SELECT min(next_run_at) - clock_timestamp() AS wait FROM jobs WHERE 
 
 SET_ASIDE = """
 WITH paused AS (
-    UPDATE jobs SET state = 'paused', version = version + 1, updated_at = clock_timestamp()
+    UPDATE jobs SET state = 'paused', paused_at = clock_timestamp(), version = version + 1,
+        updated_at = clock_timestamp()
     WHERE job_no = %(job_no)s::bigint RETURNING job_id, handler, kwargs
 )
 INSERT INTO jobs (job_id, handler, state, kwargs)

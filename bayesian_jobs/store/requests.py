@@ -13,11 +13,6 @@ Row = Mapping[str, Any]
 
 IDS = {name: UUID(as_uuid=False) for name in ("run_id", "flow_id", "retry_of")}
 
-HAS_OPEN_RUN = text("""
-SELECT EXISTS (SELECT FROM runs WHERE run_id = :run_id AND scheduled_for = :scheduled_for
-                                  AND state IN ('queued', 'running'))
-""")
-
 # No fire time that is still to come may find its place taken, however unlikely that is: its microsecond is left free.
 REQUEST = text("""
 WITH clock AS (
@@ -33,7 +28,8 @@ queued AS (
     RETURNING *
 ),
 noted AS (
-    UPDATE jobs SET last_run_id = queued.run_id, last_scheduled_for = queued.scheduled_for
+    UPDATE jobs SET last_run_id = queued.run_id, last_scheduled_for = queued.scheduled_for,
+        updated_at = queued.queued_at -- or retention could take a finished job away before its run has started
     FROM queued WHERE jobs.job_no = queued.job_no
 )
 SELECT * FROM queued
@@ -55,12 +51,6 @@ UPDATE runs SET state = 'cancelled', claim_at = NULL, finished_at = clock_timest
 WHERE run_id = :run_id AND scheduled_for = :scheduled_for AND state = 'queued'
 RETURNING *
 """).columns(**IDS)
-
-
-def has_open_run(connection: Connection, job: Row) -> bool:
-    """Whether the last run of a locked job is still queued or executing."""
-    values = {"run_id": job["last_run_id"], "scheduled_for": job["last_scheduled_for"]}
-    return bool(connection.execute(HAS_OPEN_RUN, values).scalar())
 
 
 def request_run(connection: Connection, job: Row, kwargs: Mapping[str, Any] | None, retry_of: str | None) -> Row:

@@ -9,6 +9,7 @@ import dramatiq
 import pytest
 from dramatiq.errors import QueueNotFound
 from sqlalchemy import text
+from waiting import wait_for
 
 from bayesian_jobs.broker.postgres import PostgresBroker
 from bayesian_jobs.errors import InvalidMessage
@@ -39,15 +40,6 @@ def working(broker, threads=4, queues=None) -> Iterator[dramatiq.Worker]:
 
 def actor(broker, function: Callable, **options) -> dramatiq.Actor:
     return dramatiq.actor(function, broker=broker, **options)
-
-
-def wait_for(condition: Callable[[], bool], bell: threading.Event | None = None) -> None:
-    bell = bell or threading.Event()
-    for _ in range(400):
-        if condition():
-            return
-        bell.wait(0.025)
-    raise AssertionError("it did not come true within 10 seconds")
 
 
 def test_a_message_is_a_queued_run_without_a_job(broker, service):

@@ -6,9 +6,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from bayesian_jobs.lifecycle import define
+from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle import service as service_state
-from bayesian_jobs.lifecycle.edit import spec_of
 from bayesian_jobs.store import processes
 from bayesian_jobs.store.claims import claim_runs
 from bayesian_jobs.store.endings import Ending, finish_runs
@@ -223,8 +222,8 @@ def test_a_run_that_goes_back_takes_the_present_definition_along(queued):
     run = queued.claim_one()
     with queued.engine.begin() as connection:
         job = define.locked(connection, "job")
-        spec = replace(spec_of(job), handler="OtherQueue", kwargs={"number": 8})
-        define.replace(connection, queued.registry, job, spec)
+        spec = replace(edit.spec_of(job), handler="OtherQueue", kwargs={"number": 8})
+        edit.replace(connection, queued.registry, job, spec)
     assert queued.requeue(run, lost=True)
     again = queued.claim(queues=("other",)).started[0]
     assert (again.actor, again.kwargs, again.attempt) == ("OtherQueue", {"number": 8}, 2)

@@ -7,7 +7,8 @@ import pytest
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions, JobExists, JobNotFound
-from bayesian_jobs.lifecycle import define
+from bayesian_jobs.lifecycle import define, edit
+from bayesian_jobs.lifecycle.options import parse_options
 from bayesian_jobs.store.claims import claim_runs
 from bayesian_jobs.store.dispatch import finish_over_jobs
 
@@ -25,8 +26,8 @@ def resume(service, job_id="job"):
 def replace(service, **options):
     with service.engine.begin() as connection:
         job = define.locked(connection, "job")
-        spec = define.parse_options({"job_id": "job", "handler": "Noop", **options}, service.registry, service.now())
-        define.replace(connection, service.registry, job, spec)
+        spec = parse_options({"job_id": "job", "handler": "Noop", **options}, service.registry, service.now())
+        edit.replace(connection, service.registry, job, spec)
 
 
 def test_a_new_job_is_running_and_due_now_unless_told_otherwise(service):

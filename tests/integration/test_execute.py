@@ -10,6 +10,7 @@ from typing import ClassVar
 import dramatiq
 import pytest
 from sqlalchemy import text
+from waiting import wait_for
 
 from bayesian_jobs.bootstrap import Services, handler_broker
 from bayesian_jobs.handlers.base import BaseHandler
@@ -125,15 +126,6 @@ def executing(service, database_url, tmp_path) -> Iterator:
     yield service
     worker.stop()
     engines[0].dispose()
-
-
-def wait_for(condition):
-    pause = threading.Event()
-    for _ in range(400):
-        if condition():
-            return
-        pause.wait(0.025)
-    raise AssertionError("it did not come true within 10 seconds")
 
 
 def effects(service):

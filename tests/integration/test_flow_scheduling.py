@@ -7,6 +7,7 @@ from typing import Any
 
 import dramatiq
 import pytest
+from waiting import wait_for
 
 from bayesian_jobs.bootstrap import Services, handler_broker
 from bayesian_jobs.broker.postgres import PostgresBroker
@@ -194,12 +195,3 @@ def test_a_follower_of_a_task_that_fails_is_never_started(scheduling, core, serv
         worker.stop()
     assert [(run["task"], run["state"]) for run in messages(service)] == [("fetch", "failed")]
     assert started_with(service) == ({"fetch"}, {"deep.unpack"})
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    pause = threading.Event()
-    for _ in range(400):
-        if condition():
-            return
-        pause.wait(0.025)
-    raise AssertionError("it did not come true within 10 seconds")

@@ -1,12 +1,14 @@
 """Flows under way in the database: each task starts once, when all that it waits for has succeeded."""
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, text
+from sqlalchemy import Transaction, event, text
 from sqlalchemy.exc import IntegrityError
+from waiting import wait_for
 
 from bayesian_jobs.broker.record import Result, record, record_singly
 from bayesian_jobs.domain.flow import ActorTask, Definition, Flow, Subflow, expand
@@ -221,21 +223,21 @@ def test_of_all_starts_of_a_flow_nothing_is_kept_when_one_cannot_be(flows, servi
 
 def test_prerequisites_that_end_at_once_in_two_workers_start_their_follower_once(flows, service):
     """One waits for the other's transaction, and then sees what that has done."""
-    flows.start(DIAMOND)
-    flows.end(flows.claim()["fetch"])
-    claimed = flows.claim()
-    with service.engine.connect() as first, first.begin() as transaction:
-        record(first, [Result(claimed["scan"], Succeeded())])
-        other = threading.Thread(target=flows.end, args=(claimed["count"],))
-        other.start()
-        wait_for_a_lock(service, 1)
-        transaction.commit()
-    other.join(10)
+    end_both_at_once(flows, service, then=Transaction.commit)
     assert flows.queued() == ["report"]
     assert flows.waiting() == {}
 
 
 def test_when_one_of_two_that_end_at_once_is_rolled_back_the_follower_waits_for_it(flows, service):
+    scan = end_both_at_once(flows, service, then=Transaction.rollback)
+    assert flows.waiting() == {"report": {"scan"}}
+    flows.end(scan)
+    assert flows.queued() == ["report"]
+
+
+def end_both_at_once(flows, service, then: Callable[[Transaction], None]) -> ClaimedRun:
+    """Record the successes of `scan` and `count`, of which the second one waits for what comes of the first, which is
+    `then`. Returns the run of `scan`."""
     flows.start(DIAMOND)
     flows.end(flows.claim()["fetch"])
     claimed = flows.claim()
@@ -244,11 +246,9 @@ def test_when_one_of_two_that_end_at_once_is_rolled_back_the_follower_waits_for_
         other = threading.Thread(target=flows.end, args=(claimed["count"],))
         other.start()
         wait_for_a_lock(service, 1)
-        transaction.rollback()
+        then(transaction)
     other.join(10)
-    assert flows.waiting() == {"report": {"scan"}}
-    flows.end(claimed["scan"])
-    assert flows.queued() == ["report"]
+    return claimed["scan"]
 
 
 def test_workers_that_record_tasks_of_the_same_flows_in_opposite_order_do_not_deadlock(flows, service):
@@ -331,12 +331,5 @@ def work_until_done(flows: Flows, runs: int) -> None:
 
 def wait_for_a_lock(service, sessions: int) -> None:
     """Until so many sessions of this database wait for a lock."""
-    pause = threading.Event()
-    for _ in range(400):
-        ((waiting,),) = service.execute_sql(
-            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        )
-        if waiting == sessions:
-            return
-        pause.wait(0.01)
-    raise AssertionError(f"{sessions} sessions did not come to wait")
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    wait_for(lambda: service.execute_sql(waiting)[0][0] == sessions, f"that {sessions} sessions wait")

@@ -9,6 +9,8 @@ from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions, JobNotFound, RunNotFound, WrongState
 from bayesian_jobs.lifecycle import define, request
 from bayesian_jobs.store.dispatch import finish_over_jobs
+from bayesian_jobs.store.endings import fail_lost_runs
+from bayesian_jobs.store.retention import prune
 from bayesian_jobs.store.runs import NewMessage, send_messages
 
 HOUR = timedelta(hours=1)
@@ -66,6 +68,30 @@ def test_a_pause_cancels_a_requested_run_that_is_still_queued(waiting):
     define.change_state(waiting.engine, "job", "paused")
     assert waiting.states() == ["cancelled"]
     assert waiting.claim().started == []
+
+
+@pytest.mark.parametrize("pause_again", [True, False])
+def test_a_requested_run_that_goes_back_to_its_queue_obeys_only_a_pause_that_came_after_it(waiting, pause_again):
+    define.change_state(waiting.engine, "job", "paused")
+    run_now(waiting)
+    run = waiting.claim_one()
+    if pause_again:
+        define.change_state(waiting.engine, "job", "running")
+        define.change_state(waiting.engine, "job", "paused")
+    waiting.requeue(run, failed=True)
+    claim = waiting.claim()
+    assert (len(claim.started), len(claim.rejected)) == ((0, 1) if pause_again else (1, 0))
+    if pause_again:
+        waiting.reject(claim)
+        assert waiting.states() == ["cancelled"]
+
+
+def test_retention_does_not_take_a_finished_job_away_from_its_requested_run(service):
+    service.add(state="paused")
+    service.execute_sql("UPDATE jobs SET state = 'finished', next_run_at = NULL, updated_at = '2020-01-01'")
+    run_now(service)
+    assert prune(service.engine, timedelta(days=30)).jobs == 0
+    assert service.claim_one().job_id == "job"
 
 
 def test_a_requested_run_of_a_deleted_job_is_cancelled(waiting):
@@ -161,8 +187,6 @@ def test_edited_kwargs_must_fit_the_handler(waiting, failed):
 
 
 def test_a_retry_that_is_lost_too_often_tells_of_the_kwargs_it_had(waiting, failed):
-    from bayesian_jobs.store.endings import fail_lost_runs
-
     retry(waiting, failed, {"number": 2})
     run = waiting.claim_one()
     with waiting.engine.begin() as connection:

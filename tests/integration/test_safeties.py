@@ -14,8 +14,7 @@ from bayesian_jobs.broker import claimer as claimer_module
 from bayesian_jobs.broker.claimer import Claimer
 from bayesian_jobs.broker.record import Result, record_singly
 from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Succeeded
-from bayesian_jobs.lifecycle import define, execute
-from bayesian_jobs.lifecycle.edit import spec_of
+from bayesian_jobs.lifecycle import define, edit, execute
 from bayesian_jobs.lifecycle.recover import PATIENCE, recover
 from bayesian_jobs.presence import bell as bell_module
 from bayesian_jobs.presence.bell import Bell
@@ -87,7 +86,7 @@ def test_a_run_that_goes_back_while_its_job_is_edited_waits_for_the_edit(queued)
     run = queued.claim_one()
     with ThreadPoolExecutor(1) as worker, queued.engine.connect() as editing:
         job = define.locked(editing, "job")
-        define.replace(editing, queued.registry, job, replace(spec_of(job), handler="OtherQueue"))
+        edit.replace(editing, queued.registry, job, replace(edit.spec_of(job), handler="OtherQueue"))
         back = worker.submit(queued.requeue, run)
         wait_until_someone_waits_for_a_lock(queued, back)
         editing.commit()

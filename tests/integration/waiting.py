@@ -1,0 +1,15 @@
+"""Waiting for what other threads and processes do: for a condition, never for a time."""
+
+import threading
+from collections.abc import Callable
+
+TRIES, PAUSE = 400, 0.025
+
+
+def wait_for(condition: Callable[[], bool], what: str = "it") -> None:
+    pause = threading.Event()
+    for _ in range(TRIES):
+        if condition():
+            return
+        pause.wait(PAUSE)
+    raise AssertionError(f"{what} did not come true within {TRIES * PAUSE:.0f} seconds")
