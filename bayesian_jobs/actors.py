@@ -13,7 +13,8 @@ MILLISECOND = timedelta(milliseconds=1)
 
 
 def declare_actors(broker: Broker, registry: Registry, execute: Callable[[ClaimedRun], None]) -> None:
-    """Declare an actor for every handler. Retries are the run's affair, so Dramatiq's own are off."""
+    """Declare an actor for every handler, and the queues that jobs may name besides. Retries are the run's affair, so
+    Dramatiq's own are off."""
     for name in registry:
         handler = registry.get(name)
         dramatiq.Actor(
@@ -27,3 +28,5 @@ def declare_actors(broker: Broker, registry: Registry, execute: Callable[[Claime
                 "time_limit": handler.time_limit // MILLISECOND,
             },
         )
+    for queue in registry.queues:
+        broker.declare_queue(queue)

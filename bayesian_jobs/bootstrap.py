@@ -49,7 +49,7 @@ def assemble(settings: Settings, process: str, pool_size: int = 5) -> Services:
         settings=settings,
         engine=make_engine(settings.database_url, process, pool_size=pool_size),
         hot_engine=make_engine(settings.database_url, process, hot=True),
-        registry=discover(settings.handlers),
+        registry=discover(settings.handlers, settings.queues),
     )
 
 

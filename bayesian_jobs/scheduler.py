@@ -26,7 +26,7 @@ from bayesian_jobs.presence.membership import (
     trouble,
 )
 from bayesian_jobs.settings import Settings
-from bayesian_jobs.store.dispatch import Settled, finish_over_jobs, next_due_in
+from bayesian_jobs.store.dispatch import Settled, close_left_open, next_due_in
 from bayesian_jobs.store.engine import database_now, is_lost
 from bayesian_jobs.store.partitions import make_ahead
 
@@ -51,10 +51,11 @@ class Scheduler:
         self._membership = Membership(engine, "scheduler")
         self._stopping = False
         self._dispatching = Duty(self._dispatch, POLL_EVERY)
+        self._closing = Duty(self._close_left_open, 5)
         self._duties = [
             self._dispatching,
             Duty(self._recover, LOOK_EVERY.total_seconds()),
-            Duty(self._finish_over_jobs, 5),
+            self._closing,
             Duty(self._make_partitions, 60),
         ]
         self._renew_at = 0.0
@@ -113,6 +114,8 @@ class Scheduler:
         settled = dispatch_batch(connection)
         if settled is not None:
             report(settled)
+        if settled is not None and settled.waiting:
+            self._closing.at = 0.0  # The run that they wait for may have ended while they were judged.
         if settled is not None and settled.jobs == BATCH:
             self._dispatching.at = 0.0
             return
@@ -126,9 +129,10 @@ class Scheduler:
     def _recover(self, connection: Connection) -> None:
         recover(connection, self._membership.process_no)
 
-    def _finish_over_jobs(self, connection: Connection) -> None:
+    def _close_left_open(self, connection: Connection) -> None:
         with connection.begin():
-            finish_over_jobs(connection)
+            if close_left_open(connection):
+                self._dispatching.at = 0.0
 
     def _make_partitions(self, connection: Connection) -> None:
         with connection.begin():

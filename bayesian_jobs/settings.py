@@ -133,6 +133,12 @@ class Settings:
     handlers: tuple[str, ...] = setting(
         "JOBS_HANDLERS", "further packages with handlers, separated by commas", read=names, default=()
     )
+    queues: tuple[str, ...] = setting(
+        "JOBS_QUEUES",
+        "further queues that jobs may name, and that the workers of the handlers consume; separated by commas",
+        read=names,
+        default=(),
+    )
     flows_file: Path | None = setting(
         "JOBS_FLOWS",
         "the YAML file that says which flows exist, their tasks, and where these run",

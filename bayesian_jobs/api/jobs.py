@@ -17,6 +17,7 @@ from bayesian_jobs.api.parameters import (
     LIMIT,
     OF_HANDLER,
     OF_STATE,
+    TAG,
     TEXT,
 )
 from bayesian_jobs.domain.datetimes import format_datetime
@@ -26,7 +27,7 @@ from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.upcoming import upcoming
 from bayesian_jobs.store import jobs as store
 
-LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, LIMIT, AFTER)
+LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, TAG, LIMIT, AFTER)
 ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
 PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
 CHANGING = {200: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
@@ -63,6 +64,7 @@ class Jobs:
                     state=state,
                     handler=values.get("handler"),
                     text=values.get("text"),
+                    tag=values.get("tag"),
                     limit=count,
                     after=after,
                 )

@@ -127,12 +127,14 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _query_parameter(parameter: Parameter) -> dict[str, Any]:
+    separated = {"style": "form", "explode": False} if parameter.schema["type"] == "array" else {}
     return {
         "name": parameter.name,
         "in": "query",
         "required": parameter.required,
         "description": parameter.description,
         "schema": dict(parameter.schema),
+        **separated,
     }
 
 

@@ -7,7 +7,17 @@ from urllib.parse import parse_qsl
 
 import falcon
 
-from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.described import Described
+from bayesian_jobs.domain.job import (
+    FIRST_PRIORITY,
+    LAST_PRIORITY,
+    MOST_CONCURRENT_RUNS,
+    MOST_RETRIES,
+    PRIORITY,
+    JobState,
+    Overlap,
+)
+from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.errors import Fault, InvalidOptions
 
@@ -98,6 +108,15 @@ def _choice(values: Sequence[str], default: str | None = None) -> dict[str, Any]
     return schema if default is None else schema | {"default": default}
 
 
+def _whole(lowest: int, highest: int, default: int | None = None) -> dict[str, Any]:
+    schema = {"type": "integer", "minimum": lowest, "maximum": highest}
+    return schema if default is None else schema | {"default": default}
+
+
+def told(values: type[Described]) -> str:
+    return "; ".join(f"`{value}`: {value.prose}" for value in values)
+
+
 JOB_ID = Parameter(name="job_id", description="Unique string that identifies the job; generated when omitted")
 PERIODICALLY = Parameter(
     name="periodically",
@@ -120,7 +139,68 @@ STATE = Parameter(
     description="`running`: active, ready for execution; `paused`: postponed",
     schema=_choice([JobState.RUNNING, JobState.PAUSED], JobState.RUNNING),
 )
-JOB_OPTIONS = (JOB_ID, PERIODICALLY, WHEN, MISFIRE_GRACE_TIME, TIMEZONE, STATE)
+END = Parameter(name="end", description="Of a periodic job: when it fires last, at the latest. Default: never ends")
+JITTER = Parameter(
+    name="jitter",
+    description="Runs may be started later than their fire time, by less than this (`30 seconds`). Default: none",
+)
+CATCH_UP = Parameter(
+    name="catch_up",
+    description=f"What becomes of several fire times that are due at once. {told(CatchUp)}",
+    schema=_choice(list(CatchUp), CatchUp.LATEST),
+)
+MAX_CONCURRENT_RUNS = Parameter(
+    name="max_concurrent_runs",
+    description="How many runs of the job may be queued or executing at once",
+    schema=_whole(1, MOST_CONCURRENT_RUNS, 1),
+)
+OVERLAP = Parameter(
+    name="overlap",
+    description=f"What becomes of a fire time while so many runs are queued or executing. {told(Overlap)}",
+    schema=_choice(list(Overlap), Overlap.SKIP),
+)
+QUEUE = Parameter(name="queue", description="The queue of its runs. Default: that of its handler")
+PRIORITY_OF_RUNS = Parameter(
+    name="priority",
+    description="The lower, the earlier its runs start among those of their queue",
+    schema=_whole(FIRST_PRIORITY, LAST_PRIORITY, PRIORITY),
+)
+MAX_RETRIES = Parameter(
+    name="max_retries",
+    description="How often a failed attempt of a run is tried again. Default: as its handler says",
+    schema=_whole(0, MOST_RETRIES),
+)
+RETRY_DELAY = Parameter(
+    name="retry_delay",
+    description="The wait before the first retry, doubled for each further one. Default: as its handler says",
+)
+TIME_LIMIT = Parameter(name="time_limit", description="How long one attempt may take. Default: as its handler says")
+DESCRIPTION = Parameter(name="description", description="Words about the job, for people")
+TAGS = Parameter(
+    name="tags",
+    description="Words to find the job by; in a query separated by commas",
+    schema={"type": "array", "items": {"type": "string"}},
+)
+JOB_OPTIONS = (
+    JOB_ID,
+    PERIODICALLY,
+    WHEN,
+    END,
+    TIMEZONE,
+    JITTER,
+    MISFIRE_GRACE_TIME,
+    CATCH_UP,
+    MAX_CONCURRENT_RUNS,
+    OVERLAP,
+    QUEUE,
+    PRIORITY_OF_RUNS,
+    MAX_RETRIES,
+    RETRY_DELAY,
+    TIME_LIMIT,
+    DESCRIPTION,
+    TAGS,
+    STATE,
+)
 
 NEW_STATE = Parameter(
     name="state",
@@ -139,17 +219,18 @@ OF_STATE = Parameter(
 )
 OF_HANDLER = Parameter(name="handler", description="Only jobs of this handler")
 TEXT = Parameter(name="text", description="Only jobs with this text in id, handler or keyword arguments")
+TAG = Parameter(name="tag", description="Only jobs with this tag")
 RUN_STATE = Parameter(
     name="state", description="Only runs in this state", schema=_choice([state.value for state in RunState])
 )
 LIMIT = Parameter(
     name="limit",
     description="How many entries an answer holds at most",
-    schema={"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+    schema=_whole(1, MAX_LIMIT, DEFAULT_LIMIT),
 )
 AFTER = Parameter(name="after", description="`next` of the page before, to get the following one")
 COUNT = Parameter(
     name="count",
     description="How many fire times to tell at most",
-    schema={"type": "integer", "minimum": 1, "maximum": 1000, "default": 10},
+    schema=_whole(1, 1000, 10),
 )

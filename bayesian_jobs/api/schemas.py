@@ -3,7 +3,8 @@
 from typing import Any
 
 from bayesian_jobs.api.parameters import JOB_OPTIONS
-from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.job import JobState, Overlap
+from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
 
 Schema = dict[str, Any]
@@ -85,8 +86,20 @@ JOB = record(
     state=JOB_STATE,
     when=TIME,
     periodically=maybe(TEXT),
-    misfire_grace_time=maybe(TEXT),
+    end=maybe(TIME),
     timezone=TEXT,
+    jitter=maybe(TEXT),
+    misfire_grace_time=maybe(TEXT),
+    catch_up=TEXT | {"enum": list(CatchUp)},
+    max_concurrent_runs=WHOLE,
+    overlap=TEXT | {"enum": list(Overlap)},
+    queue=TEXT,
+    priority=WHOLE,
+    max_retries=maybe(WHOLE),
+    retry_delay=maybe(TEXT),
+    time_limit=maybe(TEXT),
+    description=maybe(TEXT),
+    tags=array(TEXT),
     next_run_at=maybe(TIME),
     last_run=maybe(ref("LastRun")),
     created_at=TIME,
@@ -106,6 +119,7 @@ RUN = record(
     job_version=maybe(WHOLE),
     actor=TEXT,
     queue=TEXT,
+    priority=WHOLE,
     scheduled_for=TIME,
     state=RUN_STATE,
     attempt=WHOLE,

@@ -185,7 +185,7 @@ class RunProxy(MessageProxy):
     """A claimed run as a message: of a job, the actor's argument is the run itself."""
 
     def __init__(self, run: ClaimedRun) -> None:
-        body = run.message or {"args": [run], "kwargs": {}, "options": {}}
+        body = run.message or {"args": [run], "kwargs": {}, "options": options_of(run)}
         super().__init__(
             Message(
                 queue_name=run.queue,
@@ -198,6 +198,11 @@ class RunProxy(MessageProxy):
             )
         )
         self.run = run
+
+
+def options_of(run: ClaimedRun) -> dict[str, Any]:
+    """What Dramatiq is to do differently from what the actor says."""
+    return {} if run.time_limit is None else {"time_limit": run.time_limit // timedelta(milliseconds=1)}
 
 
 def body_of(message: Message[Any]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """A job: its states, and what a user asked for once it has been validated."""
 
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from bayesian_jobs.domain.described import Described
+from bayesian_jobs.domain.json_values import why_not_storable
+from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.trigger import Trigger
 from bayesian_jobs.errors import InvalidValue
 
@@ -15,24 +17,25 @@ LONGEST_JOB_ID: Final = 200
 RESERVED_JOB_IDS: Final = frozenset({"clean-failed", ".", ".."})
 """What a URL below /jobs/ already means: a command of the API, and steps that clients resolve."""
 
+FIRST_PRIORITY: Final = 0
+LAST_PRIORITY: Final = 9
+PRIORITY: Final = 5
+MOST_CONCURRENT_RUNS: Final = 100
+MOST_RETRIES: Final = 1000
+LONGEST_DESCRIPTION: Final = 2000
+MOST_TAGS: Final = 20
+LONGEST_TAG: Final = 50
+
 _UNPRINTABLE: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-class JobState(StrEnum):
-    """Where a job stands; `prose` says it to users."""
-
-    prose: str
+class JobState(Described):
+    """Where a job stands."""
 
     PENDING = "pending", "accepted, its first run time is not computed yet"
     RUNNING = "running", "active, ready for execution"
     PAUSED = "paused", "postponed: it creates no runs until it is set to running"
     FINISHED = "finished", "it has no further fire times; it stays readable until retention removes it"
-
-    def __new__(cls, value: str, prose: str) -> Self:
-        state = str.__new__(cls, value)
-        state._value_ = value
-        state.prose = prose
-        return state
 
 
 TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = MappingProxyType(
@@ -46,15 +49,34 @@ TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = MappingProxyType(
 )
 
 
+class Overlap(Described):
+    """What becomes of a fire time while as many runs of the job are open as it may have."""
+
+    SKIP = "skip", "it is skipped"
+    QUEUE_ONE = "queue_one", "one run waits for an open one to end, for the latest fire time that has passed by then"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """What a user asked for, validated. `misfire_grace_time` None: no limit."""
+    """What a user asked for, validated. `misfire_grace_time` None: no limit; `queue`, `max_retries`, `retry_delay` and
+    `time_limit` None: as the handler says."""
 
     job_id: str
     handler: str
     kwargs: dict[str, Any]
     trigger: Trigger
+    jitter: timedelta | None
     misfire_grace_time: timedelta | None
+    catch_up: CatchUp
+    max_concurrent_runs: int
+    overlap: Overlap
+    queue: str | None
+    priority: int
+    max_retries: int | None
+    retry_delay: timedelta | None
+    time_limit: timedelta | None
+    description: str | None
+    tags: tuple[str, ...]
     state: JobState
 
 
@@ -75,3 +97,26 @@ def parse_job_id(text: str) -> str:
     if text in RESERVED_JOB_IDS:
         raise InvalidValue("this name is reserved")
     return text
+
+
+def parse_description(text: str) -> str:
+    """A text to be shown with the job. Raises InvalidValue."""
+    if len(text) > LONGEST_DESCRIPTION:
+        raise InvalidValue(f"a description has at most {LONGEST_DESCRIPTION} characters")
+    if reason := why_not_storable(text):
+        raise InvalidValue(reason)
+    return text
+
+
+def parse_tags(tags: Sequence[Any]) -> tuple[str, ...]:
+    """Words to find jobs by, in the order given. Raises InvalidValue."""
+    if len(tags) > MOST_TAGS:
+        raise InvalidValue(f"a job has at most {MOST_TAGS} tags")
+    for tag in tags:
+        if not isinstance(tag, str) or not tag or tag != tag.strip() or "," in tag:
+            raise InvalidValue("a tag is a text that is not empty and has no comma and no space at either end")
+        if len(tag) > LONGEST_TAG or any(unicodedata.category(character) in _UNPRINTABLE for character in tag):
+            raise InvalidValue(f"a tag has at most {LONGEST_TAG} characters, none of them a control character")
+    if len(set(tags)) < len(tags):
+        raise InvalidValue("a tag is given twice")
+    return tuple(tags)

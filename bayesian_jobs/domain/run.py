@@ -3,15 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 from types import MappingProxyType
-from typing import Final, Self
+from typing import Final
+
+from bayesian_jobs.domain.described import Described
 
 
-class RunState(StrEnum):
-    """Where a run stands; `prose` says it to users."""
-
-    prose: str
+class RunState(Described):
+    """Where a run stands."""
 
     QUEUED = "queued", "waits for a worker, or for its next attempt"
     RUNNING = "running", "a worker executes it"
@@ -20,12 +19,6 @@ class RunState(StrEnum):
     MISSED = "missed", "too late, or collapsed into a later run: it was never executed"
     SKIPPED = "skipped", "no run was made for it: an earlier one was still going, or the job was paused or changed"
     CANCELLED = "cancelled", "stopped by an operator, or its job was paused or deleted"
-
-    def __new__(cls, value: str, prose: str) -> Self:
-        state = str.__new__(cls, value)
-        state._value_ = value
-        state.prose = prose
-        return state
 
 
 TRANSITIONS: Final[Mapping[RunState, frozenset[RunState]]] = MappingProxyType(

@@ -6,6 +6,7 @@ The rule of cron at clock changes is in `cron_times`.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 from typing import Final
 
 from bayesian_jobs.domain.cron_fields import is_cron
@@ -42,30 +43,36 @@ class Once:
     def start(self) -> datetime:
         return self.at
 
+    @property
+    def end(self) -> None:
+        return None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """Fires at start, start + period, start + 2 periods, …; lateness never shifts it."""
+    """Fires at start, start + period, start + 2 periods, …, never after `end`; lateness never shifts it."""
 
     start: datetime
     period: timedelta
+    end: datetime | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "start", _utc(self.start))
+        _in_utc(self)
         if self.period <= timedelta(0):
             raise ValueError("a period is longer than zero")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
-    """Fires when the clock of a time zone matches the expression, never before `start`."""
+    """Fires when the clock of a time zone matches the expression, never before `start` and never after `end`."""
 
     expression: str
     timezone: str
     start: datetime
+    end: datetime | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "start", _utc(self.start))
+        _in_utc(self)
 
 
 Trigger = Once | Interval | Cron
@@ -87,16 +94,23 @@ def fire_times(trigger: Trigger, after: datetime, *, inclusive: bool = False) ->
         case Interval():
             return _interval_times(trigger, first)
         case Cron():
-            return compiled(trigger.expression, trigger.timezone).since(max(first, trigger.start))
+            times = compiled(trigger.expression, trigger.timezone).since(max(first, trigger.start))
+            return times if trigger.end is None else takewhile(trigger.end.__ge__, times)
 
 
 def _interval_times(trigger: Interval, first: datetime) -> Iterator[datetime]:
-    """Exact integer arithmetic in microseconds; the last fire time is the one before LATEST is passed."""
+    """Exact integer arithmetic in microseconds; the last fire time is the one before LATEST or the end is passed."""
     periods = max(0, -((trigger.start - first) // trigger.period))
-    last = (LATEST - trigger.start) // trigger.period
+    last = (min(LATEST, trigger.end or LATEST) - trigger.start) // trigger.period
     while periods <= last:
         yield trigger.start + periods * trigger.period
         periods += 1
+
+
+def _in_utc(trigger: Interval | Cron) -> None:
+    object.__setattr__(trigger, "start", _utc(trigger.start))
+    if trigger.end is not None:
+        object.__setattr__(trigger, "end", _utc(trigger.end))
 
 
 def _utc(value: datetime) -> datetime:

@@ -19,12 +19,13 @@ _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 class Registry:
-    """The handlers of a process, which do not change after the start.
+    """The handlers of a process, which do not change after the start, and the queues that their workers consume:
+    those of the handlers and `queues`.
 
     Raises HandlerUnusable when two classes share a name or an endpoint, or when a signature cannot be served.
     """
 
-    def __init__(self, handlers: Iterable[type[BaseHandler]]) -> None:
+    def __init__(self, handlers: Iterable[type[BaseHandler]], queues: Iterable[str] = ()) -> None:
         classes: dict[str, type[BaseHandler]] = {}
         endpoints: dict[str, type[BaseHandler]] = {}
         for handler in handlers:
@@ -32,6 +33,7 @@ class Registry:
             _claim(endpoints, endpoint_of(handler.__name__), handler, "its endpoint")
         self._classes = MappingProxyType(dict(sorted(classes.items())))
         self._endpoints = MappingProxyType(endpoints)
+        self.queues = tuple(sorted({*queues, *(handler.queue for handler in self._classes.values())}))
         self._signatures = {name: Signature(handler) for name, handler in self._classes.items()}
 
     def __iter__(self) -> Iterator[str]:
@@ -80,8 +82,9 @@ def endpoint_of(name: str) -> str:
     return _WORD_START.sub("-", name).replace("_", "-").lower()
 
 
-def discover(packages: Sequence[str]) -> Registry:
-    """Every concrete handler of this project, of the named packages or modules, and of the entry points.
+def discover(packages: Sequence[str], queues: Sequence[str] = ()) -> Registry:
+    """Every concrete handler of this project, of the named packages or modules, and of the entry points; with further
+    `queues` for their runs.
 
     Imports all their modules. Raises SettingsError (of JOBS_HANDLERS) for a package that cannot be imported,
     and HandlerUnusable as `Registry` does.
@@ -93,7 +96,7 @@ def discover(packages: Sequence[str]) -> Registry:
         found.update(dict.fromkeys(_handlers_of_package(package)))
     for entry_point in entry_points(group=ENTRY_POINTS):
         found.update(dict.fromkeys(_handlers_of_entry(entry_point.name, entry_point.load())))
-    return Registry(found)
+    return Registry(found, queues)
 
 
 def _claim(taken: dict[str, type[BaseHandler]], key: str, handler: type[BaseHandler], what: str) -> None:

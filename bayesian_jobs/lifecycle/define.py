@@ -130,13 +130,24 @@ def columns(spec: JobSpec, registry: Registry, now: datetime) -> dict[str, Any]:
     return {
         "job_id": spec.job_id,
         "handler": spec.handler,
-        "queue": registry.get(spec.handler).queue,
+        "queue": spec.queue or registry.get(spec.handler).queue,
         "kwargs": spec.kwargs,
         "period": trigger.period if isinstance(trigger, Interval) else None,
         "cron": trigger.expression if isinstance(trigger, Cron) else None,
         "timezone": trigger.timezone if isinstance(trigger, Cron) else "UTC",
         "starts_at": trigger.start,
+        "ends_at": trigger.end,
+        "jitter": spec.jitter,
         "misfire_grace_time": spec.misfire_grace_time,
+        "catch_up": spec.catch_up,
+        "max_concurrent_runs": spec.max_concurrent_runs,
+        "overlap": spec.overlap,
+        "priority": spec.priority,
+        "max_retries": spec.max_retries,
+        "retry_delay": spec.retry_delay,
+        "time_limit": spec.time_limit,
+        "description": spec.description,
+        "tags": list(spec.tags),
         "state": spec.state,
         "next_run_at": first_fire(trigger, now),
     }
@@ -144,9 +155,9 @@ def columns(spec: JobSpec, registry: Registry, now: datetime) -> dict[str, Any]:
 
 def trigger_of(job: Job) -> Trigger:
     if job["cron"] is not None:
-        return Cron(expression=job["cron"], timezone=job["timezone"], start=job["starts_at"])
+        return Cron(expression=job["cron"], timezone=job["timezone"], start=job["starts_at"], end=job["ends_at"])
     if job["period"] is not None:
-        return Interval(start=job["starts_at"], period=job["period"])
+        return Interval(start=job["starts_at"], period=job["period"], end=job["ends_at"])
     return Once(at=job["starts_at"])
 
 

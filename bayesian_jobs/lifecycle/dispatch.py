@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -41,20 +42,21 @@ def dispatch_batch(connection: Connection, limit: int = BATCH, now: datetime | N
 def cron_accounts(
     jobs: Sequence[DueJob], now: datetime
 ) -> tuple[list[tuple[DueJob, Account]], list[tuple[DueJob, str]]]:
-    """The accounts of the cron jobs, made once for all that share expression, zone and first due fire time; and the
-    jobs for which there is none, with the reason (a zone that this host does not know).
+    """The accounts of the cron jobs, made once for all that share expression, zone, first due fire time, end and how
+    far back they catch up; and the jobs for which there is none, with the reason (a zone that this host does not know).
 
     Intervals and one-off jobs are accounted for in SQL.
     """
-    sharing: dict[tuple[str, str, datetime], list[DueJob]] = {}
+    sharing: dict[tuple[Any, ...], list[DueJob]] = {}
     for job in jobs:
         if job.cron is not None:
-            sharing.setdefault((job.cron, job.timezone, job.next_run_at), []).append(job)
+            sharing.setdefault((job.cron, job.timezone, job.next_run_at, job.ends_at, job.reach), []).append(job)
     accounts, unusable = [], []
-    for (expression, timezone, first), same in sharing.items():
+    for (expression, timezone, first, end, reach), same in sharing.items():
         try:
-            trigger = Cron(expression=expression, timezone=timezone, start=first)
-            accounts.append((same[0], account(trigger, first, now)))
+            trigger = Cron(expression=expression, timezone=timezone, start=first, end=end)
+            since = None if reach is None else now - reach
+            accounts.append((same[0], account(trigger, first, now, since=since)))
         except (ValueError, OverflowError) as error:
             log.exception("%d jobs with cron %r in %s are set aside", len(same), expression, timezone)
             reason = f"The fire times of {expression!r} in {timezone} cannot be computed: {error}"

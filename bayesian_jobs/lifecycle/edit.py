@@ -9,14 +9,15 @@ from sqlalchemy import Connection, Engine
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
-from bayesian_jobs.domain.job import JobSpec, JobState, parse_job_id
+from bayesian_jobs.domain.job import JobSpec, JobState, Overlap, parse_job_id
 from bayesian_jobs.domain.json_values import as_kept
-from bayesian_jobs.domain.misfire import Account, account
+from bayesian_jobs.domain.misfire import Account, CatchUp, account
 from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, readable_trigger, set_state, trigger_of
 from bayesian_jobs.lifecycle.options import parse_changes, parse_options
+from bayesian_jobs.lifecycle.reader import member_of
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
@@ -48,7 +49,7 @@ def patch(engine: Engine, registry: Registry, job_id: str, changes: Mapping[str,
     with engine.begin() as connection:
         job = locked(connection, job_id)
         check_changeable(job)
-        spec = parse_changes(spec_of(job), changes, registry, database_now(connection))
+        spec = parse_changes(spec_of(job, registry), changes, registry, database_now(connection))
         become(connection, registry, job, spec)
         if "state" in changes:
             set_state(connection, job_id, changes["state"])
@@ -81,7 +82,12 @@ def replace(
             changes["state"] = spec.state
     version = store.change_job(connection, job["job_no"], changes)
     store.take_queued_runs_along(
-        connection, job["job_no"], version=version, actor=changes["handler"], queue=changes["queue"]
+        connection,
+        job["job_no"],
+        version=version,
+        actor=changes["handler"],
+        queue=changes["queue"],
+        priority=changes["priority"],
     )
     notify_jobs_changed(connection)
 
@@ -140,14 +146,26 @@ def differs(definition: Mapping[str, Any], job: Job) -> bool:
     return kwargs != stored or any(job[name] != definition[name] for name in parts)
 
 
-def spec_of(job: Job) -> JobSpec:
-    """What a stored job is; as state only what a user may ask for."""
+def spec_of(job: Job, registry: Registry) -> JobSpec:
+    """What a stored job is; as state only what a user may ask for, and no queue if it is that of its handler."""
+    own_queue = job["handler"] not in registry or job["queue"] != registry.get(job["handler"]).queue
     return JobSpec(
         job_id=job["job_id"],
         handler=job["handler"],
         kwargs=job["kwargs"],
         trigger=trigger_of(job),
+        jitter=job["jitter"],
         misfire_grace_time=job["misfire_grace_time"],
+        catch_up=member_of(CatchUp, job["catch_up"]),
+        max_concurrent_runs=job["max_concurrent_runs"],
+        overlap=member_of(Overlap, job["overlap"]),
+        queue=job["queue"] if own_queue else None,
+        priority=job["priority"],
+        max_retries=job["max_retries"],
+        retry_delay=job["retry_delay"],
+        time_limit=job["time_limit"],
+        description=job["description"],
+        tags=tuple(job["tags"]),
         state=JobState.PAUSED if job["state"] == JobState.PAUSED else JobState.RUNNING,
     )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
@@ -32,6 +32,7 @@ LONGEST_RETRY_DELAY = timedelta(hours=1)
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 Report = Callable[[ClaimedRun, Outcome], None]
 
 
@@ -161,7 +162,11 @@ def failure(error: BaseException, run: ClaimedRun, handler: type[BaseHandler] | 
     """What a raised exception means: another attempt after a while, or that the run has failed."""
     line, traceback = describe_exception(error)
     log.warning("job=%s run=%s attempt %d of %s failed: %s", run.job_id, run.run_id, run.attempt, run.actor, line)
-    if handler is None or run.failures >= handler.max_retries:
+    if handler is None or run.failures >= own(run.max_retries, handler.max_retries):
         return Failed(line, traceback)
-    delay = min(handler.retry_delay * 2 ** min(run.failures, 16), LONGEST_RETRY_DELAY)
-    return RetryAt(delay, line, traceback)
+    delay = own(run.retry_delay, handler.retry_delay)
+    return RetryAt(min(delay * 2 ** min(run.failures, 16), max(delay, LONGEST_RETRY_DELAY)), line, traceback)
+
+
+def own(of_job: T | None, of_handler: T) -> T:
+    return of_handler if of_job is None else of_job

@@ -4,12 +4,24 @@ whether they come by query, body, YAML file or command line."""
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.durations import format_duration, parse_duration
-from bayesian_jobs.domain.job import JobSpec, JobState, parse_job_id
+from bayesian_jobs.domain.job import (
+    FIRST_PRIORITY,
+    LAST_PRIORITY,
+    MOST_CONCURRENT_RUNS,
+    MOST_RETRIES,
+    PRIORITY,
+    JobSpec,
+    JobState,
+    Overlap,
+    parse_description,
+    parse_job_id,
+)
+from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.trigger import (
     Cron,
     Interval,
@@ -22,12 +34,32 @@ from bayesian_jobs.domain.trigger import (
 )
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.reader import Reader
 
-OPTIONS = ("job_id", "handler", "kwargs", "periodically", "when", "misfire_grace_time", "state", "timezone")
-TRIGGER = ("periodically", "when", "timezone")
+OPTIONS = (
+    "job_id",
+    "handler",
+    "kwargs",
+    "periodically",
+    "when",
+    "end",
+    "timezone",
+    "jitter",
+    "misfire_grace_time",
+    "catch_up",
+    "max_concurrent_runs",
+    "overlap",
+    "queue",
+    "priority",
+    "max_retries",
+    "retry_delay",
+    "time_limit",
+    "description",
+    "tags",
+    "state",
+)
+TRIGGER = ("periodically", "when", "end", "timezone")
 ARGUMENTS = ("handler", "kwargs")
-
-T = TypeVar("T")
 
 
 def parse_options(options: Mapping[str, Any], registry: Registry, now: datetime) -> JobSpec:
@@ -35,13 +67,15 @@ def parse_options(options: Mapping[str, Any], registry: Registry, now: datetime)
 
     Raises InvalidOptions, with everything that is wrong at once.
     """
-    reader = Reader(options)
+    reader = Reader(options, OPTIONS)
     job_id = reader.text("job_id", parse_job_id)
     fields = read_definition(reader, set(OPTIONS), registry, now)
     state = reader.text("state", parse_state)
-    check_arguments(reader, registry, fields["handler"], fields["kwargs"])
+    spec = JobSpec(job_id=job_id or str(uuid4()), state=state or JobState.RUNNING, **fields)
+    check_arguments(reader, registry, spec.handler, spec.kwargs)
+    check_together(reader, set(OPTIONS), spec)
     reader.refuse()
-    return JobSpec(job_id=job_id or str(uuid4()), state=state or JobState.RUNNING, **fields)
+    return spec
 
 
 def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registry, now: datetime) -> JobSpec:
@@ -51,17 +85,19 @@ def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registr
     Raises InvalidOptions, with everything that is wrong at once.
     """
     named = set(changes)
-    reader = Reader(changes if named.isdisjoint(TRIGGER) else {**with_trigger(stored.trigger, changes), **changes})
+    options = changes if named.isdisjoint(TRIGGER) else {**with_trigger(stored.trigger, changes), **changes}
+    reader = Reader(options, OPTIONS)
     spec = replace(stored, **read_definition(reader, named, registry, now))
     if "state" in named:
         reader.required("state", parse_state)
     if not named.isdisjoint(ARGUMENTS):
         check_arguments(reader, registry, spec.handler, spec.kwargs)
+    check_together(reader, named, spec)
     reader.refuse()
     return spec
 
 
-def read_definition(reader: "Reader", named: set[str], registry: Registry, now: datetime) -> dict[str, Any]:
+def read_definition(reader: Reader, named: set[str], registry: Registry, now: datetime) -> dict[str, Any]:
     """The fields of a JobSpec that the options `named` make; None, with a fault, for what cannot be used."""
     fields: dict[str, Any] = {}
     if "handler" in named:
@@ -70,12 +106,29 @@ def read_definition(reader: "Reader", named: set[str], registry: Registry, now: 
         fields["kwargs"] = reader.kwargs()
     if not named.isdisjoint(TRIGGER):
         fields["trigger"] = read_trigger(reader, now)
-    if "misfire_grace_time" in named:
-        fields["misfire_grace_time"] = reader.text("misfire_grace_time", parse_duration)
+    fields.update({name: read(reader) for name, read in policy(registry).items() if name in named})
     return fields
 
 
-def check_arguments(reader: "Reader", registry: Registry, handler: str | None, kwargs: dict[str, Any] | None) -> None:
+def policy(registry: Registry) -> dict[str, Callable[[Reader], Any]]:
+    """How each of the options is read that depend on no other."""
+    return {
+        "jitter": lambda reader: reader.text("jitter", parse_duration),
+        "misfire_grace_time": lambda reader: reader.text("misfire_grace_time", parse_duration),
+        "catch_up": lambda reader: reader.choice("catch_up", CatchUp) or CatchUp.LATEST,
+        "max_concurrent_runs": lambda reader: reader.number("max_concurrent_runs", 1, MOST_CONCURRENT_RUNS) or 1,
+        "overlap": lambda reader: reader.choice("overlap", Overlap) or Overlap.SKIP,
+        "queue": lambda reader: reader.text("queue", lambda name: consumed(registry, name)),
+        "priority": lambda reader: reader.number("priority", FIRST_PRIORITY, LAST_PRIORITY, PRIORITY),
+        "max_retries": lambda reader: reader.number("max_retries", 0, MOST_RETRIES),
+        "retry_delay": lambda reader: reader.text("retry_delay", parse_duration),
+        "time_limit": lambda reader: reader.text("time_limit", parse_duration),
+        "description": lambda reader: reader.text("description", parse_description),
+        "tags": lambda reader: reader.tags(),
+    }
+
+
+def check_arguments(reader: Reader, registry: Registry, handler: str | None, kwargs: dict[str, Any] | None) -> None:
     if handler is not None and kwargs is not None:
         reader.faults.extend(registry.signature(handler).validate(kwargs))
 
@@ -89,7 +142,23 @@ def with_trigger(trigger: Trigger, changes: Mapping[str, Any]) -> dict[str, Any]
         options["periodically"] = trigger.expression
         if is_cron(str(changes.get("periodically", trigger.expression) or "")):
             options["timezone"] = trigger.timezone
+    if trigger.end is not None and changes.get("periodically", True) is not None:
+        options["end"] = format_datetime(trigger.end)
     return options
+
+
+def check_together(reader: Reader, named: set[str], spec: JobSpec) -> None:
+    """What options must be to one another; only if one of them is named, and all of them could be read."""
+    endless = spec.catch_up == CatchUp.ALL and spec.misfire_grace_time is None
+    if endless and asked(reader, named, {"catch_up", "misfire_grace_time"}):
+        reader.faults.append(Fault("catch_up", spec.catch_up, "needs misfire_grace_time, which says how far back"))
+    period = spec.trigger.period if isinstance(spec.trigger, Interval) else None
+    if spec.jitter and period and spec.jitter >= period and asked(reader, named, {"jitter", *TRIGGER}):
+        reader.faults.append(Fault("jitter", format_duration(spec.jitter), "must be shorter than the period"))
+
+
+def asked(reader: Reader, named: set[str], options: set[str]) -> bool:
+    return not named.isdisjoint(options) and options.isdisjoint(fault.option for fault in reader.faults)
 
 
 def check_may_run(spec: JobSpec, now: datetime) -> None:
@@ -100,54 +169,6 @@ def check_may_run(spec: JobSpec, now: datetime) -> None:
         raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
 
 
-class Reader:
-    """Reads option after option, and collects what is wrong with them."""
-
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.options = {name: value for name, value in options.items() if value is not None}
-        self.faults = [
-            Fault(name, options[name], f"is not an option of a job (there are: {', '.join(OPTIONS)})")
-            for name in options
-            if name not in OPTIONS
-        ]
-
-    def text(self, option: str, parse: Callable[[str], T]) -> T | None:
-        """What `parse` makes of the option's text; None if the option is absent, or, with a fault, unusable."""
-        value = self.options.get(option)
-        if value is None:
-            return None
-        if not isinstance(value, str):
-            self.fault(option, "must be text")
-            return None
-        try:
-            return parse(value)
-        except InvalidValue as error:
-            self.fault(option, str(error))
-        except InvalidOptions as error:
-            self.faults.extend(error.faults)
-        return None
-
-    def required(self, option: str, parse: Callable[[str], T]) -> T | None:
-        if option not in self.options:
-            self.fault(option, "is required")
-        return self.text(option, parse)
-
-    def kwargs(self) -> dict[str, Any] | None:
-        value = self.options.get("kwargs", {})
-        if isinstance(value, dict):
-            return value
-        self.fault("kwargs", "must be an object: the handler's keyword arguments")
-        return None
-
-    def fault(self, option: str, reason: str) -> None:
-        self.faults.append(Fault(option, self.options.get(option), reason))
-
-    def refuse(self) -> None:
-        """Raises InvalidOptions if anything was wrong."""
-        if self.faults:
-            raise InvalidOptions(self.faults)
-
-
 def offered(registry: Registry, name: str) -> str:
     """The name, if it is that of a handler for users. Raises InvalidOptions, InvalidValue."""
     if registry.get(name).internal:
@@ -155,24 +176,36 @@ def offered(registry: Registry, name: str) -> str:
     return name
 
 
+def consumed(registry: Registry, queue: str) -> str:
+    """The queue, if the workers of the handlers consume it. Raises InvalidValue."""
+    if queue not in registry.queues:
+        raise InvalidValue(
+            f"no worker consumes this queue (there are: {', '.join(registry.queues)}); JOBS_QUEUES names further ones"
+        )
+    return queue
+
+
 def read_trigger(reader: Reader, now: datetime) -> Trigger | None:
-    """The trigger that `periodically`, `when` and `timezone` make; None, with a fault, if there is none."""
+    """The trigger that `periodically`, `when`, `end` and `timezone` make; None, with a fault, if there is none."""
     faults_before = len(reader.faults)
     start = reader.text("when", lambda text: parse_datetime(text, now)) or now
+    end = reader.text("end", lambda text: parse_datetime(text, now))
     timezone = reader.text("timezone", parse_timezone) or "UTC"
     periodically = str(reader.options.get("periodically", ""))
     if is_cron(periodically):
         expression = reader.text("periodically", lambda text: parse_cron(text, timezone))
-        trigger: Trigger = Cron(expression=expression or "", timezone=timezone, start=start)
+        trigger: Trigger = Cron(expression=expression or "", timezone=timezone, start=start, end=end)
     else:
         period = reader.text("periodically", parse_duration)
-        trigger = Interval(start=start, period=period) if period else Once(at=start)
+        trigger = Interval(start=start, period=period, end=end) if period else Once(at=start)
+        if end is not None and "periodically" not in reader.options:
+            reader.fault("end", "is for a periodic job")
         if timezone != "UTC" and len(reader.faults) == faults_before:
             reader.fault("timezone", "is for a cron expression in 'periodically'")
     if len(reader.faults) > faults_before:
         return None
     if first_fire(trigger, now) is None:
-        reader.fault("when", "leaves no fire time")
+        reader.fault("when" if end is None else "end", "leaves no fire time")
     return trigger
 
 

@@ -11,7 +11,7 @@ from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.errors import Fault, InvalidOptions, RunNotFound, WrongState
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle.define import Job, locked, read
+from bayesian_jobs.lifecycle.define import Job, locked
 from bayesian_jobs.store import jobs, requests, runs
 
 RETRIED = (RunState.FAILED, RunState.CANCELLED, RunState.MISSED)
@@ -23,7 +23,8 @@ Run = Mapping[str, Any]
 def run_now(engine: Engine, job_id: str) -> Run:
     """Queue a run of the job that may start at once, whatever the job's state; its schedule stays as it is.
 
-    One at a time: raises WrongState while a run of the job is queued or executing, and for a pending job; JobNotFound.
+    Raises WrongState while as many runs of the job are queued or executing as it may have, and for a pending job;
+    JobNotFound.
     """
     with engine.begin() as connection:
         return requested(connection, locked(connection, job_id), None, None)
@@ -63,7 +64,7 @@ def cancel(engine: Engine, run_id: str) -> Run:
 def requested(connection: Connection, job: Job, kwargs: Mapping[str, Any] | None, retry_of: str | None) -> Run:
     if job["state"] == JobState.PENDING:
         raise WrongState(f"Job {job['job_id']!r} is pending: not taken up yet")
-    if read(connection, job["job_id"])["last_state"] in (RunState.QUEUED, RunState.RUNNING):
+    if requests.open_runs_of(connection, job) >= job["max_concurrent_runs"]:
         raise WrongState(f"A run of job {job['job_id']!r} is still queued or executing ({job['last_run_id']})")
     return requests.request_run(connection, job, kwargs, retry_of)
 

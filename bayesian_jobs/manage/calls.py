@@ -24,7 +24,7 @@ def job_add(arguments: Namespace) -> Sequence[Call]:
 
 
 def job_list(arguments: Namespace) -> Sequence[Call]:
-    return [Call(path="/jobs", query=given(arguments, "job_type", "handler", "text", *PAGING))]
+    return [Call(path="/jobs", query=given(arguments, "job_type", "handler", "text", "tag", *PAGING))]
 
 
 def job_show(arguments: Namespace) -> Sequence[Call]:

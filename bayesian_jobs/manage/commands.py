@@ -12,8 +12,20 @@ if TYPE_CHECKING:
 OPTIONS = {
     "periodically": "how often: '1 week', '5:00:00', or a cron expression; omitted: once",
     "when": "first execution: 'Mon Feb 20, 14:56' or ISO 8601; omitted: now",
-    "misfire_grace_time": "how late a run may still start: '1 hour'; omitted: no limit",
+    "end": "of a periodic job: when it fires last, at the latest; omitted: it does not end",
     "timezone": "of a cron expression: Europe/Prague; omitted: UTC",
+    "jitter": "runs may be started later than their fire time, by less than this: '30 seconds'; omitted: none",
+    "misfire_grace_time": "how late a run may still start: '1 hour'; omitted: no limit",
+    "catch_up": "of several fire times that are due at once run: latest, all or none; omitted: latest",
+    "max_concurrent_runs": "how many of its runs may be queued or executing at once; omitted: 1",
+    "overlap": "while so many are: skip or queue_one; omitted: skip",
+    "queue": "the queue of its runs; omitted: that of its handler",
+    "priority": "0 (first) to 9 (last); omitted: 5",
+    "max_retries": "how often a failed attempt is tried again; omitted: as its handler says",
+    "retry_delay": "the wait before the first retry, doubled for each further one; omitted: as its handler says",
+    "time_limit": "how long one attempt may take; omitted: as its handler says",
+    "description": "words about the job, for people",
+    "tags": "words to find the job by, separated by commas",
     "state": "running or paused",
 }
 """The options of a job that are text, besides those that name it and its handler."""
@@ -39,6 +51,7 @@ def add_job(job: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = command(job, "list", "list jobs", calls.job_list)
     one.add_argument("--job-type", choices=("all", "failed", "user"), help="failed: failure entries, user: all others")
     one.add_argument("--handler", metavar="HANDLER", help="only those of this handler")
+    one.add_argument("--tag", metavar="TAG", help="only those with this tag")
     one.add_argument("--text", metavar="TEXT", help="only those with this in id, handler or keyword arguments")
     add_paging(one)
 

@@ -12,16 +12,19 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
 from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.prepared import Prepared
 
-# What becomes of a queued run `r`, judged by its job `j` as it is now. The grace no longer counts once a handler has
-# begun to work on it. A run that somebody asked for obeys only a pause that came later.
+# What becomes of a queued run `r`, judged by its job `j` as it is now. The grace counts from when the run was to start,
+# and no longer once a handler has begun to work on it. A run that was asked for obeys only a pause that came later.
 VERDICT = """
     CASE WHEN r.job_no IS NULL THEN 'running'
          WHEN j.job_no IS NULL THEN 'cancelled'
          WHEN j.state <> 'running' AND (NOT r.requested OR r.scheduled_for <= j.paused_at) THEN 'cancelled'
-         WHEN NOT r.begun AND r.scheduled_for + j.misfire_grace_time < clock.now THEN 'missed'
+         WHEN NOT r.begun AND r.scheduled_for + j.misfire_grace_time
+              + CASE WHEN j.jitter IS NULL OR r.requested THEN interval '0'
+                     ELSE bayesian_jobs_delay(j.jitter, j.job_id, r.scheduled_for) END < clock.now THEN 'missed'
          ELSE 'running' END
 """
 
@@ -33,13 +36,14 @@ due AS MATERIALIZED (
     SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue) CROSS JOIN LATERAL (
         SELECT run_id, scheduled_for, job_no, job_version, begun, requested, kwargs FROM runs
         WHERE queue = q.queue AND claim_at <= (SELECT now FROM clock)
-        ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
+        ORDER BY priority, claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
     ) AS r
     WHERE (SELECT state FROM service) = 'running'
     LIMIT %(limit)s::bigint
 ),
 judged AS (
-    SELECT r.run_id, r.scheduled_for, coalesce(r.kwargs, j.kwargs) AS kwargs, {VERDICT} AS verdict
+    SELECT r.run_id, r.scheduled_for, coalesce(r.kwargs, j.kwargs) AS kwargs,
+           j.max_retries, j.retry_delay, j.time_limit, {VERDICT} AS verdict
     FROM due AS r CROSS JOIN clock LEFT JOIN jobs AS j ON j.job_no = r.job_no
     WHERE r.job_no IS NULL OR j.job_no IS NULL OR j.version >= r.job_version
 ),
@@ -50,7 +54,8 @@ started AS (
     FROM judged AS d CROSS JOIN clock
     WHERE r.run_id = d.run_id AND r.scheduled_for = d.scheduled_for AND d.verdict = 'running'
     RETURNING r.run_id, r.scheduled_for, r.job_no, r.job_id, r.attempt, r.failures, r.recoveries,
-              r.actor, r.queue, r.queued_at, d.kwargs, r.message, r.flow_id, r.task
+              r.actor, r.queue, r.queued_at, d.kwargs, r.message, r.flow_id, r.task,
+              d.max_retries, d.retry_delay, d.time_limit
 ),
 held AS (
     UPDATE processes
@@ -61,6 +66,7 @@ held AS (
 )
 SELECT d.run_id, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
        s.queue, s.queued_at, s.kwargs::text, s.message::text, s.flow_id::text, s.task,
+       s.max_retries, s.retry_delay, s.time_limit,
        (SELECT process_no FROM held) AS held
 FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
 """
@@ -71,7 +77,7 @@ rejected AS MATERIALIZED (
     SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[]) AS u(run_id, scheduled_for)
 ),
 locked AS MATERIALIZED (
-    SELECT job_no, state, paused_at, misfire_grace_time FROM jobs
+    SELECT job_no, job_id, state, paused_at, misfire_grace_time, jitter FROM jobs
     WHERE job_no = ANY(ARRAY(SELECT r.job_no FROM runs AS r JOIN rejected USING (run_id, scheduled_for)))
     ORDER BY job_no FOR UPDATE
 ),
@@ -91,11 +97,16 @@ ended AS (
 )
 UPDATE jobs SET state = 'finished', updated_at = clock.now FROM ended CROSS JOIN clock
 WHERE jobs.job_no = ended.job_no AND jobs.state IN ('running', 'paused') AND jobs.next_run_at IS NULL
+  AND jobs.open_runs IS NULL -- else others may be open, and close_left_open looks
 """
 
-NEXT_CLAIM = """
-SELECT min(first.claim_at) - clock_timestamp() AS wait FROM unnest(%(queues)s::text[]) AS q(queue) CROSS JOIN LATERAL (
-    SELECT claim_at FROM runs WHERE queue = q.queue AND claim_at IS NOT NULL ORDER BY claim_at LIMIT 1
+NEXT_CLAIM = f"""
+SELECT min(first.claim_at) - clock_timestamp() AS wait
+FROM unnest(%(queues)s::text[]) AS q(queue)
+CROSS JOIN generate_series({FIRST_PRIORITY}, {LAST_PRIORITY}) AS p(priority)
+CROSS JOIN LATERAL (
+    SELECT claim_at FROM runs WHERE queue = q.queue AND priority = p.priority::smallint AND claim_at IS NOT NULL
+    ORDER BY claim_at LIMIT 1
 ) AS first
 """
 
@@ -113,7 +124,8 @@ class ClaimedRun:
     """A run that this process has started and must report the end of.
 
     `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options;
-    `flow_id` and `task` are those of a task of a flow.
+    `flow_id` and `task` are those of a task of a flow; `max_retries`, `retry_delay` and `time_limit` are the job's own,
+    None: as the handler says.
     """
 
     run_id: str
@@ -130,6 +142,9 @@ class ClaimedRun:
     message: dict[str, Any] | None
     flow_id: str | None = None
     task: str | None = None
+    max_retries: int | None = None
+    retry_delay: timedelta | None = None
+    time_limit: timedelta | None = None
 
     @property
     def key(self) -> RunKey:
@@ -156,7 +171,8 @@ def claim_runs(
     holding: Sequence[str],
     lease: timedelta,
 ) -> Claim:
-    """Start up to `limit` due runs of `queues`, the first queue first, and note them as held by the process.
+    """Start up to `limit` due runs of `queues`, the first queue first and in each those of the lowest priority, and
+    note them as held by the process.
 
     Takes the service lock (shared) and row locks on the runs; skips runs that others have locked. `holding` are the
     runs that the process executes already.
@@ -195,6 +211,9 @@ def claimed_run(row: Any) -> ClaimedRun:
         message=json.loads(row.message) if row.message else None,
         flow_id=row.flow_id,
         task=row.task,
+        max_retries=row.max_retries,
+        retry_delay=row.retry_delay,
+        time_limit=row.time_limit,
     )
 
 

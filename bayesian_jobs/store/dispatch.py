@@ -9,78 +9,104 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, Account
+from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, MISSED_PASSED, PUNCTUAL, Account
 from bayesian_jobs.domain.reasons import SKIPPED_OVERLAP
 from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.notifications import RUNS_QUEUED
+from bayesian_jobs.store.open_runs import any_is_open, last_is_open, open_runs
 from bayesian_jobs.store.prepared import Prepared
 
 OPEN_SERVICE = "SELECT state, clock_timestamp() AS now FROM service"
 
 CLAIM_DUE = """
-SELECT job_no, cron, timezone, next_run_at FROM jobs
-WHERE state = 'running' AND next_run_at <= %(now)s::timestamptz
+SELECT job_no, cron, timezone, next_run_at, ends_at, CASE catch_up WHEN 'all' THEN misfire_grace_time END AS reach
+FROM jobs
+WHERE state = 'running' AND NOT waiting AND next_run_at <= %(now)s::timestamptz
 ORDER BY next_run_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
 """
 
 # accounted: for each claimed job its fire times first..last that are due, how many, and the first one after them.
-# judged:    whether the last of them runs; whatever does not run becomes one missed or skipped record.
+# measured:  how late the last of them is, and how many runs of the job are open.
+# judged:    what becomes of the last of them: it runs, it waits for an open run to end, or why it does neither.
+#            Whatever has no run, and does not wait for it, becomes one missed or skipped record.
 SETTLE = f"""
 WITH cron AS MATERIALIZED (
     SELECT * FROM unnest(%(crons)s::text[], %(timezones)s::text[], %(firsts)s::timestamptz[],
+                         %(ends)s::timestamptz[], %(reaches)s::interval[],
                          %(previouses)s::timestamptz[], %(lasts)s::timestamptz[],
-                         %(nexts)s::timestamptz[], %(counts)s::bigint[])
-        AS u(cron, timezone, first, previous, last, next, count)
+                         %(nexts)s::timestamptz[], %(counts)s::bigint[], %(cuts)s::bool[])
+        AS u(cron, timezone, first, ends_at, reach, previous, last, next, count, cut)
 ),
 accounted AS (
     SELECT j.*, j.next_run_at AS first,
-        coalesce(c.count, e.elapsed + 1, 1) AS count,
-        CASE WHEN c.count IS NOT NULL THEN c.previous ELSE j.next_run_at + (e.elapsed - 1) * j.period END AS previous,
-        coalesce(c.last, j.next_run_at + e.elapsed * j.period, j.next_run_at) AS last,
-        CASE WHEN c.count IS NOT NULL THEN c.next ELSE j.next_run_at + (e.elapsed + 1) * j.period END AS next
+        coalesce(c.count, e.periods + 1, 1) AS count,
+        CASE WHEN c.count IS NOT NULL THEN c.previous ELSE j.next_run_at + (e.periods - 1) * j.period END AS previous,
+        coalesce(c.last, j.next_run_at + e.periods * j.period, j.next_run_at) AS last,
+        CASE WHEN c.count IS NOT NULL THEN c.next ELSE j.next_run_at + (e.periods + 1) * j.period END AS following,
+        coalesce(c.cut, false) AS cut
     FROM jobs AS j
     LEFT JOIN cron AS c ON c.cron = j.cron AND c.timezone = j.timezone AND c.first = j.next_run_at
+        AND c.ends_at IS NOT DISTINCT FROM j.ends_at
+        AND c.reach IS NOT DISTINCT FROM CASE j.catch_up WHEN 'all' THEN j.misfire_grace_time END
     CROSS JOIN LATERAL (
-        SELECT div(extract(epoch FROM %(now)s::timestamptz - j.next_run_at), extract(epoch FROM j.period))::bigint
-            AS elapsed
+        SELECT least(
+            greatest(div(extract(epoch FROM least(%(now)s::timestamptz, j.ends_at) - j.next_run_at),
+                         extract(epoch FROM j.period)), 0),
+            CASE j.catch_up WHEN 'all' THEN -- the first that is within the grace: a division that rounds up
+                greatest(div(extract(epoch FROM %(now)s::timestamptz - j.misfire_grace_time - j.next_run_at)
+                             + extract(epoch FROM j.period) - 0.000001, extract(epoch FROM j.period)), 0) END
+        )::bigint AS periods
     ) AS e
     WHERE j.job_no = ANY(%(job_nos)s::bigint[])
 ),
-judged AS MATERIALIZED (
+measured AS (
     SELECT a.*,
-        coalesce(a.next <= %(now)s::timestamptz, false) AS cut,
-        coalesce(a.last + a.misfire_grace_time < %(now)s::timestamptz, false) AS late,
-        coalesce((
-            SELECT o.state IN ('queued', 'running') FROM runs AS o
-            WHERE o.run_id = a.last_run_id AND o.scheduled_for = a.last_scheduled_for
-        ), false) AS overlapping,
-        bayesian_jobs_uuid7() AS run_id
+        CASE WHEN a.following > a.ends_at THEN NULL ELSE a.following END AS next,
+        CASE WHEN a.jitter IS NULL THEN a.last ELSE a.last + bayesian_jobs_delay(a.jitter, a.job_id, a.last) END AS at,
+        CASE WHEN a.max_concurrent_runs = 1 AND a.open_runs IS NULL THEN NULL ELSE {open_runs("a")} END AS open,
+        {last_is_open("a")} AS last_is_open
     FROM accounted AS a
 ),
+judged AS MATERIALIZED (
+    SELECT m.*,
+        CASE WHEN m.cut THEN 'cut'
+             WHEN m.at + m.misfire_grace_time < %(now)s::timestamptz THEN 'late'
+             WHEN m.catch_up = 'none' AND m.at + %(punctual)s::interval < %(now)s::timestamptz THEN 'passed'
+             WHEN coalesce(cardinality(m.open), m.last_is_open::int) < m.max_concurrent_runs THEN 'runs'
+             WHEN m.overlap = 'queue_one' OR m.catch_up = 'all' THEN 'waits'
+             ELSE 'overlaps' END AS verdict,
+        bayesian_jobs_uuid7() AS run_id
+    FROM measured AS m
+),
 recorded AS (
-    INSERT INTO runs (run_id, job_no, job_id, job_version, actor, queue, scheduled_for, state, claim_at, queued_at,
-                      finished_at, missed_until, missed_count, reason)
-    SELECT run_id, job_no, job_id, version, handler, queue, last, 'queued',
-           %(now)s::timestamptz, %(now)s::timestamptz, NULL, NULL::timestamptz, NULL::bigint, NULL
-    FROM judged WHERE NOT cut AND NOT late AND NOT overlapping
+    INSERT INTO runs (run_id, job_no, job_id, job_version, actor, queue, priority, scheduled_for, state, claim_at,
+                      queued_at, finished_at, missed_until, missed_count, reason)
+    SELECT run_id, job_no, job_id, version, handler, queue, priority, last, 'queued',
+           greatest(at, %(now)s::timestamptz), %(now)s::timestamptz, NULL, NULL::timestamptz, NULL::bigint, NULL
+    FROM judged WHERE verdict = 'runs'
     UNION ALL
-    SELECT bayesian_jobs_uuid7(), job_no, job_id, version, handler, queue, first,
-           CASE WHEN overlapping AND NOT cut AND NOT late THEN 'skipped' ELSE 'missed' END,
+    SELECT bayesian_jobs_uuid7(), job_no, job_id, version, handler, queue, priority, first,
+           CASE verdict WHEN 'overlaps' THEN 'skipped' ELSE 'missed' END,
            NULL, %(now)s::timestamptz, %(now)s::timestamptz,
-           CASE WHEN cut OR late OR overlapping THEN last ELSE previous END,
-           CASE WHEN cut OR late OR overlapping THEN count ELSE count - 1 END,
-           CASE WHEN cut THEN %(coalesced)s::text WHEN late THEN %(late)s::text WHEN overlapping THEN %(overlap)s::text
+           CASE verdict WHEN 'runs' THEN previous ELSE last END,
+           CASE verdict WHEN 'runs' THEN count - 1 ELSE count END,
+           CASE WHEN verdict = 'late' THEN %(late)s::text WHEN verdict = 'passed' THEN %(passed)s::text
+                WHEN verdict = 'overlaps' THEN %(overlap)s::text WHEN catch_up = 'all' THEN %(late)s::text
                 ELSE %(coalesced)s::text END
-    FROM judged WHERE cut OR late OR overlapping OR count > 1
+    FROM judged WHERE verdict <> 'waits' AND (verdict <> 'runs' OR count > 1)
     ON CONFLICT (job_no, scheduled_for) DO NOTHING
     RETURNING run_id, queue, state, missed_count
 ),
 advanced AS (
     UPDATE jobs AS j
-    SET next_run_at = d.next,
+    SET next_run_at = CASE d.verdict WHEN 'waits' THEN j.next_run_at ELSE d.next END,
+        waiting = d.verdict = 'waits',
         last_run_id = CASE WHEN d.has_run THEN d.run_id ELSE j.last_run_id END,
         last_scheduled_for = CASE WHEN d.has_run THEN d.last ELSE j.last_scheduled_for END,
-        state = CASE WHEN d.next IS NULL AND d.late AND NOT d.overlapping THEN 'finished' ELSE j.state END
+        open_runs = CASE WHEN d.max_concurrent_runs > 1 AND d.has_run THEN d.open || d.last
+                         ELSE nullif(d.open, '{{}}') END,
+        state = CASE WHEN d.next IS NULL AND d.verdict IN ('late', 'passed')
+                      AND NOT coalesce(d.open <> '{{}}', d.last_is_open) THEN 'finished' ELSE j.state END
     -- A hashed look-up for each row; what the planner makes of a join of two such lists takes four times as long.
     FROM (SELECT *, run_id IN (SELECT run_id FROM recorded) AS has_run FROM judged OFFSET 0) AS d
     WHERE j.job_no = d.job_no
@@ -91,11 +117,12 @@ woken AS MATERIALIZED (
 SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
        coalesce(sum(missed_count) FILTER (WHERE state = 'missed'), 0)::bigint AS missed,
        coalesce(sum(missed_count) FILTER (WHERE state = 'skipped'), 0)::bigint AS skipped,
+       (SELECT count(*) FROM judged WHERE verdict = 'waits') AS waiting,
        (SELECT count(*) FROM woken) AS woken
 FROM recorded
 """
 
-NEXT_DUE = "SELECT min(next_run_at) - clock_timestamp() AS wait FROM jobs WHERE state = 'running'"
+NEXT_DUE = "SELECT min(next_run_at) - clock_timestamp() AS wait FROM jobs WHERE state = 'running' AND NOT waiting"
 
 SET_ASIDE = """
 WITH paused AS (
@@ -110,24 +137,27 @@ SELECT bayesian_jobs_uuid7()::text, 'ErrorHandler', 'paused', jsonb_build_object
 FROM paused
 """
 
-NO_OPEN_RUN = """NOT EXISTS (
-    SELECT FROM runs AS o WHERE o.run_id = jobs.last_run_id AND o.scheduled_for = jobs.last_scheduled_for
-        AND o.state IN ('queued', 'running'))
+# A job that is over: without a further fire time and without an open run. Or one whose due fire time waits for a run
+# that has ended. The end of the run mostly sees to both; this finds what that could not see to, because others had the
+# job locked, or because two ends at once each saw the other's run as open.
+LEFT_OPEN = f"""
+(next_run_at IS NULL AND state IN ('running', 'paused') AND last_run_id IS NOT NULL AND NOT {any_is_open("jobs")}
+ OR waiting AND CASE WHEN open_runs IS NULL THEN NOT {last_is_open("jobs")}
+                     ELSE cardinality({open_runs("jobs")}) < max_concurrent_runs END)
 """
-LOCK_OVER = f"""
-SELECT job_no FROM jobs WHERE next_run_at IS NULL AND state IN ('running', 'paused') AND {NO_OPEN_RUN}
-    AND last_run_id IS NOT NULL
-FOR UPDATE SKIP LOCKED
-"""
+LOCK_OVER = f"SELECT job_no FROM jobs WHERE {LEFT_OPEN} FOR UPDATE SKIP LOCKED"
 # Looked at again now that they are locked: a run that was committed since the first look is seen by this one.
-FINISH_OVER = f"""
-UPDATE jobs SET state = 'finished', updated_at = clock_timestamp()
-WHERE job_no = ANY(%(job_nos)s::bigint[]) AND {NO_OPEN_RUN}
+CLOSE = f"""
+UPDATE jobs SET waiting = false,
+    state = CASE WHEN waiting THEN state ELSE 'finished' END,
+    updated_at = CASE WHEN waiting THEN updated_at ELSE clock_timestamp() END
+WHERE job_no = ANY(%(job_nos)s::bigint[]) AND {LEFT_OPEN}
+RETURNING next_run_at IS NOT NULL AS is_due
 """
 
 set_aside_statement = Prepared("set_aside", SET_ASIDE)
 lock_over_statement = Prepared("lock_over", LOCK_OVER)
-finish_over_statement = Prepared("finish_over", FINISH_OVER)
+close_statement = Prepared("close", CLOSE)
 open_service_statement = Prepared("open_service", OPEN_SERVICE, LOCK_SERVICE)
 claim_due_statement = Prepared("claim_due", CLAIM_DUE)
 settle_statement = Prepared("settle", SETTLE)
@@ -136,22 +166,27 @@ next_due_statement = Prepared("next_due", NEXT_DUE)
 
 @dataclass(frozen=True, slots=True)
 class DueJob:
-    """A job whose row this transaction has locked; `next_run_at` is its first fire time that is due."""
+    """A job whose row this transaction has locked; `next_run_at` is its first fire time that is due, `reach`, of a job
+    that catches up all, how far back they run."""
 
     job_no: int
     cron: str | None
     timezone: str
     next_run_at: datetime
+    ends_at: datetime | None
+    reach: timedelta | None
 
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """How many jobs were dispatched, and how many of their fire times became runs, are missed, are skipped."""
+    """How many jobs were dispatched, how many of their fire times became runs, are missed, are skipped, and how many
+    of the jobs wait for an open run to end."""
 
     jobs: int
     queued: int
     missed: int
     skipped: int
+    waiting: int = 0
 
 
 def open_service(connection: Connection) -> tuple[str, datetime]:
@@ -164,7 +199,7 @@ def open_service(connection: Connection) -> tuple[str, datetime]:
 def claim_due(connection: Connection, now: datetime, limit: int) -> list[DueJob]:
     """Lock up to `limit` due jobs, the longest due first; jobs that others have locked are left to them."""
     rows = claim_due_statement.run(connection, {"now": now, "limit": limit})
-    return [DueJob(row.job_no, row.cron, row.timezone, row.next_run_at) for row in rows]
+    return [DueJob(*row) for row in rows]
 
 
 def settle(
@@ -175,7 +210,7 @@ def settle(
 ) -> Settled:
     """Account for every due fire time of the locked `jobs`, wake the workers of the new runs, advance the jobs.
 
-    `accounts` holds one account for each distinct (cron, timezone, next_run_at) among them.
+    `accounts` holds one account for each distinct (cron, timezone, next_run_at, ends_at, reach) among them.
     """
     values = {
         "now": now,
@@ -183,16 +218,21 @@ def settle(
         "crons": [job.cron for job, _ in accounts],
         "timezones": [job.timezone for job, _ in accounts],
         "firsts": [account.first for _, account in accounts],
+        "ends": [job.ends_at for job, _ in accounts],
+        "reaches": [job.reach for job, _ in accounts],
         "previouses": [account.previous for _, account in accounts],
         "lasts": [account.last for _, account in accounts],
         "nexts": [account.next for _, account in accounts],
         "counts": [account.count for _, account in accounts],
+        "cuts": [account.cut for _, account in accounts],
+        "punctual": PUNCTUAL,
         "coalesced": MISSED_COALESCED,
         "late": MISSED_LATE,
+        "passed": MISSED_PASSED,
         "overlap": SKIPPED_OVERLAP,
     }
     (row,) = settle_statement.run(connection, values)
-    return Settled(len(jobs), row.queued, row.missed, row.skipped)
+    return Settled(len(jobs), row.queued, row.missed, row.skipped, row.waiting)
 
 
 def next_due_in(connection: Connection) -> timedelta | None:
@@ -207,9 +247,8 @@ def set_aside(connection: Connection, job_no: int, reason: str) -> None:
     set_aside_statement.run(connection, {"job_no": job_no, "reason": reason})
 
 
-def finish_over_jobs(connection: Connection) -> None:
-    """Finish the jobs that have no further fire time and no open run. The end of the run mostly does so; this does
-    where it could not. Passes by those that others have locked."""
-    over = [row.job_no for row in lock_over_statement.run(connection, {})]
-    if over:
-        finish_over_statement.run(connection, {"job_nos": over})
+def close_left_open(connection: Connection) -> bool:
+    """Finish the jobs that have no further fire time and no open run, and let those go on whose due fire time waits for
+    a run that has ended. Passes by those that others have locked. True: some job is due now."""
+    found = [row.job_no for row in lock_over_statement.run(connection, {})]
+    return bool(found) and any(row.is_due for row in close_statement.run(connection, {"job_nos": found}))

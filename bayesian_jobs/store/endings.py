@@ -13,10 +13,11 @@ from sqlalchemy import Connection
 
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.flows import go_on
+from bayesian_jobs.store.notifications import JOBS_CHANGED
 from bayesian_jobs.store.prepared import Prepared
 
-# Whoever has locked the job meanwhile is not waited for: `finish_over_jobs` closes what is left open here.
-RECORD_END = """
+# Whoever has locked the job meanwhile is not waited for: `close_left_open` sees to what is left open here.
+RECORD_END = f"""
 failure_entry AS (
     INSERT INTO jobs (job_id, handler, state, kwargs)
     SELECT bayesian_jobs_uuid7()::text, 'ErrorHandler', 'paused', jsonb_build_object(
@@ -25,14 +26,25 @@ failure_entry AS (
     FROM ended WHERE state = 'failed'
 ),
 over AS MATERIALIZED (
-    SELECT jobs.job_no FROM jobs JOIN ended USING (job_no)
-    WHERE jobs.state IN ('running', 'paused') AND jobs.next_run_at IS NULL
+    SELECT jobs.job_no, jobs.waiting FROM jobs JOIN ended USING (job_no)
+    WHERE jobs.waiting OR (jobs.next_run_at IS NULL AND jobs.state IN ('running', 'paused')
+        AND (jobs.open_runs IS NULL OR NOT EXISTS (
+            SELECT FROM runs JOIN unnest(jobs.open_runs) AS known(at) ON runs.scheduled_for = known.at
+            WHERE runs.job_no = jobs.job_no AND runs.state IN ('queued', 'running')
+              AND runs.run_id NOT IN (SELECT run_id FROM ended))))
     FOR UPDATE OF jobs SKIP LOCKED
 ),
 closed AS (
-    UPDATE jobs SET state = 'finished', updated_at = clock_timestamp() FROM over WHERE jobs.job_no = over.job_no
+    UPDATE jobs SET state = 'finished', updated_at = clock_timestamp()
+    FROM over WHERE jobs.job_no = over.job_no AND NOT over.waiting
+),
+gone_on AS (
+    UPDATE jobs SET waiting = false FROM over WHERE jobs.job_no = over.job_no AND over.waiting
+),
+woken AS MATERIALIZED (
+    SELECT pg_notify('{JOBS_CHANGED}', '') FROM over WHERE waiting LIMIT 1
 )
-SELECT run_id::text FROM ended
+SELECT run_id::text, (SELECT count(*) FROM woken) AS woken FROM ended
 """
 
 FINISH = f"""
@@ -76,7 +88,7 @@ WITH back AS MATERIALIZED (
         AS u(run_id, scheduled_for, attempt, delay, reason, traceback, failures, recoveries, begun)
 ),
 locked AS MATERIALIZED (
-    SELECT job_no, version, handler, queue FROM jobs
+    SELECT job_no, version, handler, queue, priority FROM jobs
     WHERE job_no = ANY(ARRAY(SELECT r.job_no FROM runs AS r JOIN back USING (run_id, scheduled_for)))
     ORDER BY job_no FOR SHARE
 ),
@@ -88,7 +100,8 @@ UPDATE runs AS r
 SET state = 'queued', claim_at = clock_timestamp() + b.delay, reason = b.reason, traceback = b.traceback,
     begun = r.begun OR b.begun,
     failures = r.failures + b.failures, recoveries = r.recoveries + b.recoveries,
-    job_version = j.version, actor = coalesce(j.handler, r.actor), queue = coalesce(j.queue, r.queue)
+    job_version = j.version, actor = coalesce(j.handler, r.actor), queue = coalesce(j.queue, r.queue),
+    priority = coalesce(j.priority, r.priority)
 FROM back AS b JOIN held AS j USING (run_id, scheduled_for)
 WHERE r.run_id = b.run_id AND r.scheduled_for = b.scheduled_for AND r.attempt = b.attempt AND r.state = 'running'
 RETURNING r.run_id::text, r.queue

@@ -5,12 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, String, and_, cast, delete, func, insert, or_, select, update
+from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.store.tables import jobs, runs
 
 FAILURE_HANDLER = "ErrorHandler"
+
+FIRST_OPEN = """(
+    SELECT min(known.at) FROM jobs CROSS JOIN unnest(open_runs || last_scheduled_for) AS known(at)
+    WHERE job_no = :open_job_no)
+"""
 
 Definition = Mapping[str, Any]
 """Columns of `jobs`, by name."""
@@ -29,11 +35,11 @@ def lock_job(connection: Connection, job_id: str) -> Mapping[str, Any] | None:
 
 
 def change_job(connection: Connection, job_no: int, changes: Definition) -> int:
-    """Change a locked job. Returns its new version."""
+    """Change a locked job; a due fire time that waits for a run to end is judged anew. Returns its new version."""
     version: int = connection.execute(
         update(jobs)
         .where(jobs.c.job_no == job_no)
-        .values(**changes, version=jobs.c.version + 1, updated_at=func.clock_timestamp())
+        .values(**changes, waiting=False, version=jobs.c.version + 1, updated_at=func.clock_timestamp())
         .returning(jobs.c.version)
     ).scalar_one()
     return version
@@ -60,20 +66,21 @@ def cancel_queued_runs(connection: Connection, job_no: int, reason: str) -> int:
     return connection.execute(statement).rowcount
 
 
-def take_queued_runs_along(connection: Connection, job_no: int, *, version: int, actor: str, queue: str) -> None:
+def take_queued_runs_along(
+    connection: Connection, job_no: int, *, version: int, actor: str, queue: str, priority: int
+) -> None:
     """Bring the queued runs of a locked job under its new definition. Waits for claims of them that are under way;
     claims that still see the old definition do not take them any more."""
     connection.execute(
         update(runs)
         .where(runs.c.job_no == job_no, runs.c.state == RunState.QUEUED, recent(job_no))
-        .values(job_version=version, actor=actor, queue=queue)
+        .values(job_version=version, actor=actor, queue=queue, priority=priority)
     )
 
 
 def recent(job_no: int) -> Any:
-    """Runs of the job from its last one on: only they can be open, and so no history is walked."""
-    last = select(jobs.c.last_scheduled_for).where(jobs.c.job_no == job_no).scalar_subquery()
-    return runs.c.scheduled_for >= last
+    """Runs of the job from the first on that can be open, and so no history is walked."""
+    return runs.c.scheduled_for >= sql(FIRST_OPEN).bindparams(open_job_no=job_no)
 
 
 def record_skipped(
@@ -110,6 +117,7 @@ def list_jobs(
     state: str | None = None,
     handler: str | None = None,
     text: str | None = None,
+    tag: str | None = None,
     limit: int = 100,
     after: str | None = None,
 ) -> list[Mapping[str, Any]]:
@@ -127,6 +135,8 @@ def list_jobs(
     if text is not None:
         searched = (jobs.c.job_id, jobs.c.handler, cast(jobs.c.kwargs, String))
         query = query.where(or_(*(column.icontains(text, autoescape=True) for column in searched)))
+    if tag is not None:
+        query = query.where(jobs.c.tags != [], jobs.c.tags.contains([tag]))
     if after is not None:
         query = query.where(jobs.c.job_id > after)
     return [row._asdict() for row in connection.execute(query)]

@@ -8,37 +8,43 @@ from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import UUID
 
 from bayesian_jobs.store.notifications import notify_runs_queued
+from bayesian_jobs.store.open_runs import open_runs
 
 Row = Mapping[str, Any]
 
 IDS = {name: UUID(as_uuid=False) for name in ("run_id", "flow_id", "retry_of")}
 
 # No fire time that is still to come may find its place taken, however unlikely that is: its microsecond is left free.
-REQUEST = text("""
+REQUEST = text(f"""
 WITH clock AS (
     SELECT now + (now IS NOT DISTINCT FROM next_run_at)::int * interval '1 microsecond' AS now
     FROM jobs CROSS JOIN (SELECT clock_timestamp() AS now) AS c WHERE job_no = :job_no
 ),
 queued AS (
-    INSERT INTO runs (run_id, job_no, job_id, job_version, actor, queue, scheduled_for, state, claim_at, queued_at,
-                      requested, kwargs, retry_of)
-    SELECT bayesian_jobs_uuid7(), job_no, job_id, version, handler, queue, clock.now, 'queued', clock.now, clock.now,
-           true, CAST(:kwargs AS jsonb), CAST(:retry_of AS uuid)
+    INSERT INTO runs (run_id, job_no, job_id, job_version, actor, queue, priority, scheduled_for, state, claim_at,
+                      queued_at, requested, kwargs, retry_of)
+    SELECT bayesian_jobs_uuid7(), job_no, job_id, version, handler, queue, priority, clock.now, 'queued', clock.now,
+           clock.now, true, CAST(:kwargs AS jsonb), CAST(:retry_of AS uuid)
     FROM jobs CROSS JOIN clock WHERE job_no = :job_no
     RETURNING *
 ),
 noted AS (
     UPDATE jobs SET last_run_id = queued.run_id, last_scheduled_for = queued.scheduled_for,
+        open_runs = CASE WHEN max_concurrent_runs > 1 THEN {open_runs("jobs")} || queued.scheduled_for
+                         ELSE open_runs END,
         updated_at = queued.queued_at -- or retention could take a finished job away before its run has started
     FROM queued WHERE jobs.job_no = queued.job_no
 )
 SELECT * FROM queued
 """).columns(**IDS)
 
+COUNT_OPEN = text(f"SELECT cardinality({open_runs('jobs')}) FROM jobs WHERE job_no = :job_no")
+
 RESEND = text("""
-INSERT INTO runs (run_id, job_id, actor, queue, scheduled_for, state, claim_at, queued_at, message, flow_id, task,
-                  requested, retry_of)
-SELECT bayesian_jobs_uuid7(), job_id, actor, queue, clock_timestamp(), 'queued', clock_timestamp(), clock_timestamp(),
+INSERT INTO runs (run_id, job_id, actor, queue, priority, scheduled_for, state, claim_at, queued_at, message, flow_id,
+                  task, requested, retry_of)
+SELECT bayesian_jobs_uuid7(), job_id, actor, queue, priority, clock_timestamp(), 'queued', clock_timestamp(),
+       clock_timestamp(),
        jsonb_build_object('args', message -> 'args', 'kwargs', coalesce(CAST(:kwargs AS jsonb), message -> 'kwargs'),
                           'options', (message -> 'options') - 'retries' - 'traceback' - 'requeue_timestamp'),
        flow_id, task, true, run_id
@@ -51,6 +57,12 @@ UPDATE runs SET state = 'cancelled', claim_at = NULL, finished_at = clock_timest
 WHERE run_id = :run_id AND scheduled_for = :scheduled_for AND state = 'queued'
 RETURNING *
 """).columns(**IDS)
+
+
+def open_runs_of(connection: Connection, job: Row) -> int:
+    """How many runs of a locked job are queued or executing."""
+    count: int = connection.execute(COUNT_OPEN, {"job_no": job["job_no"]}).scalar_one()
+    return count
 
 
 def request_run(connection: Connection, job: Row, kwargs: Mapping[str, Any] | None, retry_of: str | None) -> Row:

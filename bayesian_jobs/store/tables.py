@@ -1,5 +1,7 @@
 """The tables. Alembic owns the schema (`alembic/versions`); `alembic check` holds the two against each other."""
 
+from enum import StrEnum
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -19,7 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 
-from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY, MOST_CONCURRENT_RUNS, PRIORITY, JobState, Overlap
+from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
 
 metadata = MetaData(
@@ -42,8 +45,8 @@ ZERO = text("0")
 BUSY_TABLE = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_cost_delay": 0}
 
 
-def one_of(column: str, states: type[JobState] | type[RunState]) -> str:
-    return f"{column} IN ({', '.join(repr(str(state)) for state in states)})"
+def one_of(column: str, values: type[StrEnum]) -> str:
+    return f"{column} IN ({', '.join(repr(str(value)) for value in values)})"
 
 
 jobs = Table(
@@ -58,12 +61,25 @@ jobs = Table(
     Column("cron", Text, comment="of a job that runs by a cron expression; neither period nor cron: runs once, at starts_at"),
     Column("timezone", Text, nullable=False, server_default="UTC", comment="in which the cron expression is read"),
     Column("starts_at", Moment, nullable=False, server_default=NOW),
+    Column("ends_at", Moment, comment="of a periodic job: when it fires last, at the latest"),
+    Column("jitter", Interval, comment="a run may be started later than its fire time, by less than this"),
     Column("misfire_grace_time", Interval, comment="how late a run may start; null: no limit"),
+    Column("catch_up", Text, nullable=False, server_default=str(CatchUp.LATEST), comment="what becomes of several fire times that are due at once"),
+    Column("max_concurrent_runs", SmallInteger, nullable=False, server_default=text("1")),
+    Column("overlap", Text, nullable=False, server_default=str(Overlap.SKIP), comment="what becomes of a fire time while so many runs are open"),
+    Column("priority", SmallInteger, nullable=False, server_default=text(str(PRIORITY)), comment="of its runs: the lower, the earlier they are claimed"),
+    Column("max_retries", Integer, comment="null: as its handler says"),
+    Column("retry_delay", Interval, comment="null: as its handler says"),
+    Column("time_limit", Interval, comment="null: as its handler says"),
+    Column("description", Text),
+    Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("state", Text, nullable=False, server_default=str(JobState.PENDING)),
     Column("paused_at", Moment, comment="when it was paused last"),
     Column("next_run_at", Moment, comment="the first fire time that no run, missed or skipped record accounts for yet"),
     Column("last_run_id", UUID(as_uuid=False), comment="the run of the latest fire time that had one"),
     Column("last_scheduled_for", Moment),
+    Column("open_runs", ARRAY(Moment), comment="the fire times of the runs that were open when the last one was made, if it may have several"),
+    Column("waiting", Boolean, nullable=False, server_default=text("false"), comment="its due fire time waits for an open run to end"),
     Column("version", Integer, nullable=False, server_default=text("1"), comment="counts the changes of the definition and of the state"),
     Column("source", Text, comment="the default-job file that owns this job"),
     Column("source_digest", Text, comment="SHA-256 of the options that the file held when it was last applied"),
@@ -73,12 +89,22 @@ jobs = Table(
     CheckConstraint("num_nonnulls(period, cron) <= 1", name="one_trigger"),
     CheckConstraint("period > interval '0' AND period <= interval '99999 days'", name="period"),
     CheckConstraint("misfire_grace_time > interval '0'", name="misfire_grace_time"),
+    CheckConstraint("jitter > interval '0'", name="jitter"),
+    CheckConstraint(one_of("catch_up", CatchUp), name="catch_up"),
+    CheckConstraint("catch_up <> 'all' OR misfire_grace_time IS NOT NULL", name="reach"),
+    CheckConstraint(f"max_concurrent_runs BETWEEN 1 AND {MOST_CONCURRENT_RUNS}", name="max_concurrent_runs"),
+    CheckConstraint(one_of("overlap", Overlap), name="overlap"),
+    CheckConstraint(f"priority BETWEEN {FIRST_PRIORITY} AND {LAST_PRIORITY}", name="priority"),
+    CheckConstraint("max_retries >= 0", name="max_retries"),
+    CheckConstraint("retry_delay > interval '0' AND time_limit > interval '0'", name="attempts"),
     CheckConstraint("length(job_id) BETWEEN 1 AND 200", name="job_id"),
-    CheckConstraint("isfinite(starts_at) AND isfinite(next_run_at)", name="times"),
+    CheckConstraint("isfinite(starts_at) AND isfinite(next_run_at) AND isfinite(ends_at)", name="times"),
     postgresql_with=BUSY_TABLE,
 )  # fmt: skip
-Index("jobs_due", jobs.c.next_run_at, postgresql_where=text(f"state = '{JobState.RUNNING}'"))
+Index("jobs_due", jobs.c.next_run_at, postgresql_where=text(f"state = '{JobState.RUNNING}' AND NOT waiting"))
 Index("jobs_over", jobs.c.job_no, postgresql_where=text("next_run_at IS NULL AND state IN ('running', 'paused')"))
+Index("jobs_waiting", jobs.c.job_no, postgresql_where=text("waiting"))
+Index("jobs_tags", jobs.c.tags, postgresql_using="gin", postgresql_where=text("tags <> '{}'"))
 Index("jobs_failures", jobs.c.job_id, postgresql_where=text("handler = 'ErrorHandler'"))
 Index("jobs_source", jobs.c.source, postgresql_where=text("source IS NOT NULL"))
 
@@ -91,6 +117,7 @@ runs = Table(
     Column("job_version", Integer, comment="of the definition that the run was queued under"),
     Column("actor", Text, nullable=False),
     Column("queue", Text, nullable=False),
+    Column("priority", SmallInteger, nullable=False, server_default=text(str(PRIORITY)), comment="the lower, the earlier it is claimed"),
     Column("scheduled_for", Moment, nullable=False, comment="the fire time; of a message, when it was sent"),
     Column("state", Text, nullable=False),
     Column("claim_at", Moment, comment="when a worker may claim it; null: it does not wait for one"),
@@ -121,7 +148,7 @@ runs = Table(
 )  # fmt: skip
 # Its key is not the primary key's, and it hangs on a column that only queueing and claiming touch: finishing a run
 # is then a HOT update, and no plan can walk the finished runs instead.
-Index("runs_claim", runs.c.queue, runs.c.claim_at, postgresql_where=text("claim_at IS NOT NULL"))
+Index("runs_claim", runs.c.queue, runs.c.priority, runs.c.claim_at, postgresql_where=text("claim_at IS NOT NULL"))
 Index("runs_flow", runs.c.flow_id, postgresql_where=text("flow_id IS NOT NULL"))
 
 flow_tasks = Table(

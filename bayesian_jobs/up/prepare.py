@@ -55,7 +55,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
 
 def check_defaults(settings: Settings) -> defaults.Report:
     """What can be said of the default jobs' files without a database."""
-    return defaults.check(discover(settings.handlers), settings.default_jobs_dir, datetime.now(UTC))
+    return defaults.check(discover(settings.handlers, settings.queues), settings.default_jobs_dir, datetime.now(UTC))
 
 
 def register_defaults(settings: Settings) -> defaults.Report:
@@ -67,7 +67,7 @@ def register_defaults(settings: Settings) -> defaults.Report:
         with engine.connect() as connection:
             if not migrations.is_current(connection):
                 raise SchemaNotCurrent(url)
-        return defaults.register(engine, discover(settings.handlers), settings.default_jobs_dir)
+        return defaults.register(engine, discover(settings.handlers, settings.queues), settings.default_jobs_dir)
     except OperationalError as error:
         raise DatabaseUnreachable(url, error) from error
     finally:

@@ -9,7 +9,9 @@ from falcon import testing
 from sqlalchemy import Connection, text
 
 JOB_FIELDS = {
-    "job_id", "handler", "kwargs", "state", "when", "periodically", "misfire_grace_time", "timezone",
+    "job_id", "handler", "kwargs", "state", "when", "periodically", "end", "timezone", "jitter", "misfire_grace_time",
+    "catch_up", "max_concurrent_runs", "overlap", "queue", "priority", "max_retries", "retry_delay", "time_limit",
+    "description", "tags",
     "next_run_at", "last_run", "created_at", "updated_at", "version",
 }  # fmt: skip
 
@@ -292,3 +294,14 @@ def test_a_count_out_of_bounds_is_named(client: testing.TestClient, count: str) 
     add_job(client, "a")
     problem = assert_problem(client.simulate_get("/api/v1/jobs/a/upcoming", params={"count": count}), 400)
     assert problem["errors"][0]["option"] == "count"
+
+
+def test_jobs_are_found_by_their_tags(client: testing.TestClient) -> None:
+    answer = client.simulate_post("/api/v1/jobs/greeting?job_id=a&tags=red, round&priority=1", json={"name": "x"})
+    assert answer.status_code == 201, answer.text
+    assert (answer.json["job"]["tags"], answer.json["job"]["priority"]) == (["red", "round"], 1)
+    add_job(client, "b", tags=["round"])
+    add_job(client, "c")
+    assert ids(client.simulate_get("/api/v1/jobs", params={"tag": "round"})) == ["a", "b"]
+    assert ids(client.simulate_get("/api/v1/jobs", params={"tag": "red"})) == ["a"]
+    assert ids(client.simulate_get("/api/v1/jobs", params={"tag": "re"})) == []

@@ -73,7 +73,9 @@ def test_a_handlers_endpoint_shows_options_and_an_example(document: dict[str, An
     assert operation["tags"] == ["Add new jobs"]
     assert operation["summary"] == "Greet somebody."
     assert [parameter["name"] for parameter in operation["parameters"]] == [
-        "job_id", "periodically", "when", "misfire_grace_time", "timezone", "state",
+        "job_id", "periodically", "when", "end", "timezone", "jitter", "misfire_grace_time", "catch_up",
+        "max_concurrent_runs", "overlap", "queue", "priority", "max_retries", "retry_delay", "time_limit",
+        "description", "tags", "state",
     ]  # fmt: skip
     assert operation["requestBody"]["content"]["application/json"]["example"] == {"name": "world"}
 

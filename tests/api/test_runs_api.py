@@ -75,6 +75,7 @@ def test_one_run_is_told_in_full(client: testing.TestClient, connection: Connect
         "job_version": 1,
         "actor": "Greeting",
         "queue": "default",
+        "priority": 5,
         "scheduled_for": "2026-11-23T10:00:00Z",
         "state": "failed",
         "attempt": 2,

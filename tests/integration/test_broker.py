@@ -15,7 +15,7 @@ from bayesian_jobs.broker.postgres import PostgresBroker
 from bayesian_jobs.errors import InvalidMessage
 from bayesian_jobs.lifecycle.service import change_state
 from bayesian_jobs.presence.bell import Bell, heard_payloads
-from bayesian_jobs.store.dispatch import finish_over_jobs
+from bayesian_jobs.store.dispatch import close_left_open
 from bayesian_jobs.store.engine import make_engine
 
 LONG = 20_000
@@ -414,5 +414,5 @@ def test_runs_that_are_flushed_let_their_one_off_jobs_end(broker, service):
     broker.declare_queue("default")
     broker.flush("default")
     with service.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
     assert service.job()["state"] == "finished"

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle import service as service_state
 from bayesian_jobs.store import processes
-from bayesian_jobs.store.claims import claim_runs
+from bayesian_jobs.store.claims import claim_runs, next_claim_in
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import make_engine
 from bayesian_jobs.store.service import change_state
@@ -222,7 +222,7 @@ def test_a_run_that_goes_back_takes_the_present_definition_along(queued):
     run = queued.claim_one()
     with queued.engine.begin() as connection:
         job = define.locked(connection, "job")
-        spec = replace(edit.spec_of(job), handler="OtherQueue", kwargs={"number": 8})
+        spec = replace(edit.spec_of(job, queued.registry), handler="OtherQueue", kwargs={"number": 8})
         edit.replace(connection, queued.registry, job, spec)
     assert queued.requeue(run, lost=True)
     again = queued.claim(queues=("other",)).started[0]
@@ -247,3 +247,34 @@ def test_a_session_sees_what_was_committed_while_it_waited_whatever_the_database
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SHOW transaction_isolation").scalar() == "read committed"
     engine.dispose()
+
+
+def test_of_the_runs_of_a_queue_those_of_the_lowest_priority_are_claimed_first(service):
+    for job_id, options in {"late": {"priority": 9}, "usual": {}, "early": {"priority": 0}}.items():
+        service.add(job_id, **options)
+        service.dispatch()
+    process = service.process()
+    claimed = [service.claim(process, limit=1).started[0].job_id for _ in range(3)]
+    assert claimed == ["early", "usual", "late"]
+
+
+def test_the_next_claim_is_known_whatever_its_priority(service):
+    service.add("later", priority=1)
+    service.dispatch()
+    service.execute_sql("UPDATE runs SET claim_at = now() + interval '1 hour'")
+    service.add("sooner", priority=8)
+    service.dispatch()
+    service.execute_sql("UPDATE runs SET claim_at = now() + interval '1 minute' WHERE job_id = 'sooner'")
+    with service.engine.connect() as connection:
+        wait = next_claim_in(connection, ["default"])
+    assert timedelta(seconds=50) < wait <= timedelta(minutes=1)
+
+
+def test_an_edit_takes_the_queued_run_along_to_the_new_queue_and_priority(service):
+    service.add()
+    service.dispatch()
+    edit.patch(service.engine, service.registry, "job", {"priority": 1, "queue": "other"})
+    (run,) = service.runs()
+    assert (run["priority"], run["queue"]) == (1, "other")
+    service.requeue(service.claim(queues=("other",)).started[0])
+    assert service.runs()[0]["priority"] == 1

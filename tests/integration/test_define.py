@@ -10,7 +10,7 @@ from bayesian_jobs.errors import InvalidOptions, JobExists, JobNotFound
 from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.options import parse_options
 from bayesian_jobs.store.claims import claim_runs
-from bayesian_jobs.store.dispatch import finish_over_jobs
+from bayesian_jobs.store.dispatch import close_left_open
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
@@ -303,7 +303,7 @@ def test_a_pending_job_can_be_neither_paused_nor_resumed_and_is_not_taken_for_on
         with pytest.raises(InvalidOptions, match="pending"):
             change(service)
     with service.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
     assert service.job()["state"] == "pending"
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bayesian_jobs.domain import reasons
-from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, account, judge
+from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, CatchUp, account, judge
 from bayesian_jobs.domain.trigger import Cron, Interval
 from bayesian_jobs.lifecycle import service as service_state
 
@@ -193,12 +193,14 @@ def test_a_scheduler_that_dies_between_its_statements_leaves_nothing_half_done(s
     period=st.timedeltas(min_value=SECOND, max_value=400 * DAY),
     downtime=st.timedeltas(min_value=timedelta(0), max_value=3000 * DAY),
     grace=st.none() | st.timedeltas(min_value=timedelta(microseconds=1), max_value=3000 * DAY),
+    lasts=st.none() | st.timedeltas(min_value=timedelta(0), max_value=4000 * DAY),
+    catch_up=st.sampled_from(CatchUp),
 )
-def test_sql_and_domain_judge_intervals_alike(service, period, downtime, grace):
+def test_sql_and_domain_judge_intervals_alike(service, period, downtime, grace, lasts, catch_up):
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     first = now - downtime
-    judgement = judge(account(Interval(start=first, period=period), first, now), now, grace)
-    check_alike(service, first, now, grace, judgement, period=period)
+    trigger = Interval(start=first, period=period, end=None if lasts is None else first + lasts)
+    check_alike(service, trigger, now, grace, catch_up)
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -207,25 +209,33 @@ def test_sql_and_domain_judge_intervals_alike(service, period, downtime, grace):
     timezone=st.sampled_from(["UTC", "Europe/Paris", "Australia/Lord_Howe", "America/New_York"]),
     downtime=st.timedeltas(min_value=timedelta(0), max_value=300 * DAY),
     grace=st.none() | st.timedeltas(min_value=timedelta(microseconds=1), max_value=2 * DAY),
+    lasts=st.none() | st.timedeltas(min_value=timedelta(0), max_value=400 * DAY),
+    catch_up=st.sampled_from(CatchUp),
 )
-def test_sql_and_domain_judge_crons_alike(service, cron, timezone, downtime, grace):
+def test_sql_and_domain_judge_crons_alike(service, cron, timezone, downtime, grace, lasts, catch_up):
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     first = now - downtime
-    trigger = Cron(expression=cron, timezone=timezone, start=first)
-    judgement = judge(account(trigger, first, now), now, grace)
-    check_alike(service, first, now, grace, judgement, cron=cron, timezone=timezone)
+    end = None if lasts is None else first + lasts
+    check_alike(service, Cron(expression=cron, timezone=timezone, start=first, end=end), now, grace, catch_up)
 
 
-def check_alike(service, first, now, grace, judgement, period=None, cron=None, timezone="UTC"):
+def check_alike(service, trigger, now, grace, catch_up):
+    if catch_up == CatchUp.ALL:
+        grace = grace or DAY
+    since = now - grace if catch_up == CatchUp.ALL else None
+    judgement = judge(account(trigger, trigger.start, now, since=since), now, grace, catch_up)
     service.execute_sql("TRUNCATE runs, jobs")
     service.execute_sql(
-        "INSERT INTO jobs (job_id, handler, state, period, cron, timezone, starts_at, next_run_at, misfire_grace_time)"
-        " VALUES ('job', 'Noop', 'running', :period, :cron, :timezone, :first, :first, :grace)",
-        period=period,
-        cron=cron,
-        timezone=timezone,
-        first=first,
+        "INSERT INTO jobs (job_id, handler, state, period, cron, timezone, starts_at, ends_at, next_run_at,"
+        " misfire_grace_time, catch_up)"
+        " VALUES ('job', 'Noop', 'running', :period, :cron, :timezone, :start, :end, :start, :grace, :catch_up)",
+        period=getattr(trigger, "period", None),
+        cron=getattr(trigger, "expression", None),
+        timezone=getattr(trigger, "timezone", "UTC"),
+        start=trigger.start,
+        end=trigger.end,
         grace=grace,
+        catch_up=catch_up,
     )
     service.dispatch(now)
     runs = {run["state"]: run for run in service.runs()}

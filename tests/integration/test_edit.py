@@ -278,3 +278,76 @@ def test_a_failure_entry_is_not_changed(service):
 def test_a_job_id_that_no_job_can_have_is_refused_before_anything_else(service):
     with pytest.raises(InvalidOptions, match="control characters"):
         put(service, "\x1b")
+
+
+def test_a_job_that_names_no_queue_follows_its_handler(service):
+    service.add()
+    assert service.job()["queue"] == "default"
+    edit.patch(service.engine, service.registry, "job", {"handler": "OtherQueue"})
+    assert service.job()["queue"] == "other"
+    edit.patch(service.engine, service.registry, "job", {"queue": "default"})
+    edit.patch(service.engine, service.registry, "job", {"kwargs": {"number": 2}})
+    assert service.job()["queue"] == "default"
+    edit.patch(service.engine, service.registry, "job", {"queue": None})
+    assert service.job()["queue"] == "other"
+
+
+def test_what_an_edit_does_not_name_stays(service):
+    options = {
+        "periodically": "1 day", "end": "2100-01-01T00:00:00Z", "jitter": "1 hour", "misfire_grace_time": "2 hours",
+        "catch_up": "all", "max_concurrent_runs": 3, "overlap": "queue_one", "priority": 2, "max_retries": 0,
+        "retry_delay": "1 minute", "time_limit": "1 hour", "description": "What it is for.", "tags": ["a", "b"],
+    }  # fmt: skip
+    service.add(**options)
+    before = service.job()
+    edit.patch(service.engine, service.registry, "job", {"kwargs": {"number": 2}})
+    after = service.job()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"kwargs", "version", "updated_at"}
+    edit.put(service.engine, service.registry, "job", {"handler": "Noop", "kwargs": {"number": 2}, **options})
+    assert service.job() == after, "the same definition again changes nothing"
+    nulls = dict.fromkeys(set(options) - {"periodically"})
+    edit.patch(service.engine, service.registry, "job", nulls)
+    service.add("plain", periodically="1 day", kwargs={"number": 2}, when="2100-01-01")
+    plain, reset = service.job("plain"), service.job()
+    differing = {name for name in plain if plain[name] != reset[name]}
+    assert differing <= {"job_no", "job_id", "starts_at", "next_run_at", "version", "created_at", "updated_at"}
+
+
+@pytest.mark.parametrize(
+    ("options", "option", "reason"),
+    [
+        ({"end": "2100-01-01"}, "end", "is for a periodic job"),
+        ({"periodically": "1 day", "when": "2100-01-02", "end": "2100-01-01"}, "end", "leaves no fire time"),
+        ({"periodically": "1 day", "end": "soon"}, "end", ""),
+        ({"periodically": "1 hour", "jitter": "1 hour"}, "jitter", "must be shorter than the period"),
+        ({"jitter": "0 seconds"}, "jitter", "a duration must be longer than zero"),
+        ({"catch_up": "all"}, "catch_up", "needs misfire_grace_time, which says how far back"),
+        ({"catch_up": "some"}, "catch_up", "must be one of latest, all, none"),
+        ({"overlap": "allow"}, "overlap", "must be one of skip, queue_one"),
+        ({"max_concurrent_runs": 0}, "max_concurrent_runs", "must be a whole number from 1 to 100"),
+        ({"max_concurrent_runs": True}, "max_concurrent_runs", "must be a whole number from 1 to 100"),
+        ({"priority": "10"}, "priority", "must be a whole number from 0 to 9"),
+        ({"priority": 1.5}, "priority", "must be a whole number from 0 to 9"),
+        ({"max_retries": -1}, "max_retries", "must be a whole number from 0 to 1000"),
+        ({"retry_delay": "1 month"}, "retry_delay", ""),
+        ({"time_limit": 90}, "time_limit", "must be text"),
+        ({"queue": "nowhere"}, "queue", "no worker consumes this queue"),
+        ({"description": "a\0b"}, "description", "contains a NUL character"),
+        ({"description": "x" * 2001}, "description", "a description has at most 2000 characters"),
+        ({"tags": ["a", "a"]}, "tags", "a tag is given twice"),
+        ({"tags": ["a,b"]}, "tags", "a tag is a text that is not empty and has no comma"),
+        ({"tags": "a,,b"}, "tags", "a tag is a text that is not empty and has no comma"),
+        ({"tags": [1]}, "tags", "a tag is a text"),
+        ({"tags": {"a": 1}}, "tags", "must be a list of texts"),
+        ({"tags": ["\x1b[2J"]}, "tags", "a tag has at most 50 characters, none of them a control character"),
+    ],
+)
+def test_an_option_that_cannot_be_used_is_refused_with_its_name_and_value(service, options, option, reason):
+    with pytest.raises(InvalidOptions) as refused:
+        service.add(**options)
+    (fault,) = refused.value.faults
+    assert fault.option == option
+    assert fault.value == options[option]
+    assert fault.reason.startswith(reason)
+    assert service.job() is None

@@ -98,7 +98,15 @@ class Slow(BaseHandler):
             pass
 
 
-HANDLERS = (Recorder, Failing, Flaky, Writer, Overtaken, Asynchronous, Slow)
+class Endless(BaseHandler):
+    """Takes longer than anybody waits, unless it is interrupted."""
+
+    def execute(self) -> None:
+        while not Slow.go.wait(0.01):
+            pass
+
+
+HANDLERS = (Recorder, Failing, Flaky, Writer, Overtaken, Asynchronous, Slow, Endless)
 
 
 @pytest.fixture
@@ -106,7 +114,7 @@ def executing(service, database_url, tmp_path) -> Iterator:
     """The service with a worker process's insides: adds a job, runs it, returns its run."""
     flows = tmp_path / "flows.yaml"
     flows.write_text("bayesianFlow: {queue: core}\nother: {actor: start_other, queue: elsewhere}\n")
-    service.registry = Registry([*(service.registry.get(name) for name in service.registry), *HANDLERS])
+    service.registry = Registry([*(service.registry.get(name) for name in service.registry), *HANDLERS], ["aside"])
     service.execute_sql("CREATE TABLE effects (run_id uuid)")
     settings = replace(load({}), database_url=database_url, flows_file=Path(flows))
     engines = [make_engine(database_url, "worker"), make_engine(database_url, "worker", hot=True)]
@@ -115,8 +123,8 @@ def executing(service, database_url, tmp_path) -> Iterator:
     worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
     worker.start()
 
-    def run(handler: type[BaseHandler], **kwargs):
-        service.add(handler=handler.__name__, kwargs=kwargs)
+    def run(handler: type[BaseHandler], options=None, **kwargs):
+        service.add(handler=handler.__name__, kwargs=kwargs, **(options or {}))
         service.dispatch()
         broker.join("default", timeout=LONG)
         (row,) = [row for row in service.runs() if row["job_no"] is not None]
@@ -200,6 +208,37 @@ def test_a_run_that_takes_longer_than_its_time_limit_fails(executing):
     run = executing.run(Slow)
     assert run["state"] == "failed"
     assert run["reason"].startswith("dramatiq.middleware.time_limit.TimeLimitExceeded")
+
+
+def test_a_job_may_say_itself_how_often_it_is_tried_again(executing):
+    run = executing.run(Failing, {"max_retries": 3, "retry_delay": "0.01 seconds"}, kind="value")
+    assert (run["state"], run["attempt"], run["failures"]) == ("failed", 4, 4)
+
+
+def test_a_job_may_forbid_the_retries_of_its_handler(executing):
+    run = executing.run(Flaky, {"max_retries": 0})
+    assert (run["state"], run["attempt"]) == ("failed", 1)
+
+
+def test_the_wait_before_a_retry_is_the_jobs_own_and_doubles(executing):
+    executing.add(handler="Failing", kwargs={"kind": "value"}, max_retries=1, retry_delay="2 hours")
+    executing.dispatch()
+    wait_for(lambda: executing.runs()[0]["failures"] == 1)
+    (run,) = executing.runs()
+    assert run["state"] == "queued"
+    assert timedelta(hours=2) - timedelta(minutes=1) < run["claim_at"] - executing.now() <= timedelta(hours=2)
+
+
+def test_a_job_may_have_a_time_limit_of_its_own(executing):
+    run = executing.run(Endless, {"time_limit": "0.2 seconds"})
+    assert run["reason"].startswith("dramatiq.middleware.time_limit.TimeLimitExceeded")
+
+
+def test_a_job_may_run_in_another_queue_that_the_workers_consume(executing):
+    executing.add("aside", handler="Recorder", kwargs={"number": 1}, queue="aside")
+    executing.dispatch()
+    wait_for(lambda: executing.states() == ["succeeded"])
+    assert executing.runs()[0]["queue"] == "aside"
 
 
 def test_a_flow_is_started_once_for_each_of_its_arguments_with_the_job_id(executing):

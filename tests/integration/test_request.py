@@ -8,7 +8,7 @@ import pytest
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions, JobNotFound, RunNotFound, WrongState
 from bayesian_jobs.lifecycle import define, request
-from bayesian_jobs.store.dispatch import finish_over_jobs
+from bayesian_jobs.store.dispatch import close_left_open
 from bayesian_jobs.store.endings import fail_lost_runs
 from bayesian_jobs.store.retention import prune
 from bayesian_jobs.store.runs import NewMessage, send_messages
@@ -158,7 +158,7 @@ def test_a_one_off_job_that_was_put_off_runs_now_and_still_at_its_time(service):
     run_now(service)
     service.finish(service.claim_one())
     with service.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
     assert (service.job()["state"], service.job()["next_run_at"].year) == ("running", 2999)
 
 
@@ -244,7 +244,7 @@ def test_a_one_off_job_whose_run_is_cancelled_is_finished(service):
     service.dispatch()
     cancel(service, service.runs()[0]["run_id"])
     with service.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
     assert service.job()["state"] == "finished"
 
 

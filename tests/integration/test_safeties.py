@@ -21,7 +21,7 @@ from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.membership import Membership
 from bayesian_jobs.store import dispatch, processes
 from bayesian_jobs.store.claims import claim_runs
-from bayesian_jobs.store.dispatch import finish_over_jobs, open_service
+from bayesian_jobs.store.dispatch import close_left_open, open_service
 from bayesian_jobs.store.endings import fail_lost_runs
 from bayesian_jobs.store.engine import make_engine, run_transaction
 from bayesian_jobs.store.runs import replace_message
@@ -86,7 +86,7 @@ def test_a_run_that_goes_back_while_its_job_is_edited_waits_for_the_edit(queued)
     run = queued.claim_one()
     with ThreadPoolExecutor(1) as worker, queued.engine.connect() as editing:
         job = define.locked(editing, "job")
-        edit.replace(editing, queued.registry, job, replace(edit.spec_of(job), handler="OtherQueue"))
+        edit.replace(editing, queued.registry, job, replace(edit.spec_of(job, queued.registry), handler="OtherQueue"))
         back = worker.submit(queued.requeue, run)
         wait_until_someone_waits_for_a_lock(queued, back)
         editing.commit()
@@ -372,7 +372,7 @@ def test_a_job_that_somebody_holds_keeps_no_other_from_being_finished(over):
     with over.engine.connect() as holder:
         holder.execute(text("SELECT FROM jobs WHERE job_id = 'held' FOR UPDATE"))
         with over.engine.begin() as connection:
-            finish_over_jobs(connection)
+            close_left_open(connection)
         holder.rollback()
     assert [over.job(job_id)["state"] for job_id in ("held", "other")] == ["running", "finished"]
 
@@ -388,7 +388,7 @@ def test_a_job_that_got_another_run_while_it_was_being_locked_is_not_finished(ov
 
     monkeypatch.setattr(dispatch, "lock_over_statement", LockedJustBeforeARunIsCommitted())
     with over.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
     assert [over.job(job_id)["state"] for job_id in ("held", "other")] == ["running", "finished"]
 
 

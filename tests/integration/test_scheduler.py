@@ -8,7 +8,7 @@ from sqlalchemy import text
 from bayesian_jobs.lifecycle import define
 from bayesian_jobs.scheduler import Scheduler
 from bayesian_jobs.store import partitions
-from bayesian_jobs.store.dispatch import finish_over_jobs
+from bayesian_jobs.store.dispatch import close_left_open
 
 WEEK = timedelta(weeks=1)
 
@@ -29,7 +29,7 @@ def tick_until(service, tick, condition):
 
 def sweep(service):
     with service.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
 
 
 def drop_partitions(service):
