@@ -100,6 +100,31 @@ def test_two_ends_at_once_that_each_saw_the_other_run_as_open_leave_no_job_runni
     assert service.job()["state"] == "finished"
 
 
+def test_a_job_whose_last_fire_time_is_missed_is_finished_only_when_its_open_run_has_ended(service):
+    service.add(periodically="10 minutes", misfire_grace_time="1 minute")
+    service.execute_sql("UPDATE jobs SET ends_at = next_run_at + interval '10 minutes'")
+    now = service.now()
+    service.dispatch(now)
+    run = service.claim_one()
+    service.dispatch(now + HOUR)
+    assert (service.states(), service.job()["state"]) == (["running", "missed"], "running")
+    service.finish(run)
+    assert service.job()["state"] == "finished"
+
+
+def test_a_run_that_is_missed_in_its_queue_does_not_finish_a_job_with_another_open_run(service):
+    now = begun_an_hour_ago(service, max_concurrent_runs=2)
+    service.execute_sql("UPDATE jobs SET ends_at = next_run_at + interval '10 minutes'")
+    service.dispatch(now)
+    run = service.claim_one()
+    service.dispatch(now + 10 * MINUTE)
+    service.execute_sql("UPDATE jobs SET misfire_grace_time = interval '1 minute'")
+    service.reject(service.claim())
+    assert (service.states(), service.job()["state"]) == (["running", "missed"], "running")
+    service.finish(run)
+    assert service.job()["state"] == "finished"
+
+
 # Jitter
 
 
@@ -123,29 +148,30 @@ def test_jitter_is_a_share_of_itself_that_is_the_same_for_a_fire_time_wherever_i
     assert min(delays) < 10 * SECOND < 40 * SECOND < max(delays) < jitter
 
 
+def delayed(jitter, job_id, before, by):
+    """A fire time at or shortly before `before` that the jitter delays by more than `by`."""
+    times = (before - number * timedelta(milliseconds=1) for number in range(1000))
+    return next(at for at in times if delay_by_hand(jitter, job_id, at) > by)
+
+
 def test_a_run_within_its_jitter_is_not_late(service):
     service.add(periodically="1 hour", jitter="30 minutes", misfire_grace_time="1 second")
-    service.make_due(ago=10 * SECOND)
-    first = service.job()["next_run_at"]
-    delay = delay_by_hand(30 * MINUTE, "job", first)
-    service.dispatch()
-    assert service.states() == ["queued" if delay > 9 * SECOND else "missed"]
+    first = delayed(30 * MINUTE, "job", service.now(), 5 * MINUTE)
+    service.execute_sql("UPDATE jobs SET next_run_at = :first", first=first)
+    service.dispatch(first + 4 * MINUTE)
+    assert service.states() == ["queued"]
     service.execute_sql("TRUNCATE runs")
-    service.execute_sql("UPDATE jobs SET next_run_at = :first, last_run_id = NULL, open_runs = NULL", first=first)
-    service.dispatch(first + delay + 2 * SECOND)
+    service.execute_sql("UPDATE jobs SET next_run_at = :first, last_run_id = NULL", first=first)
+    service.dispatch(first + delay_by_hand(30 * MINUTE, "job", first) + 2 * SECOND)
     assert service.states() == ["missed"], "its grace counts from the end of its delay"
 
 
 def test_the_worker_judges_the_grace_from_the_end_of_the_jitter(service):
-    service.add(periodically="1 hour", jitter="59 minutes", misfire_grace_time="10 seconds")
+    service.add(periodically="1 hour", jitter="59 minutes", misfire_grace_time="1 second")
     service.dispatch()
-    (run,) = service.runs()
-    service.execute_sql("UPDATE runs SET claim_at = now()")
-    fire_time = run["scheduled_for"] - 30 * SECOND
-    delay = delay_by_hand(59 * MINUTE, "job", fire_time)
-    service.execute_sql("UPDATE runs SET scheduled_for = :at", at=fire_time)
-    claim = service.claim()
-    assert bool(claim.started) == (delay > 20 * SECOND)
+    fire_time = delayed(59 * MINUTE, "job", service.now() - MINUTE, 5 * MINUTE)
+    service.execute_sql("UPDATE runs SET claim_at = now(), scheduled_for = :at", at=fire_time)
+    assert len(service.claim().started) == 1
 
 
 # Catching up
