@@ -101,10 +101,22 @@ def test_the_states_are_those_of_the_domain_and_of_the_database(
     assert quoted(check_in_migrations(f"{table.name}_state_check")) == names
 
 
-def test_the_tests_that_show_a_guarantee_exist() -> None:
-    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs/explanation/guarantees.md").read_text("utf-8")))
+@pytest.mark.parametrize("page", ["explanation/guarantees.md", "reference/behaviour.md"])
+def test_the_tests_that_show_a_guarantee_exist(page: str) -> None:
+    named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text("utf-8")))
     code = "\n".join(path.read_text("utf-8") for path in ROOT.glob("tests/**/test_*.py"))
     assert named - set(re.findall(r"def (test_\w+)\(", code)) == set()
+
+
+def test_no_row_of_the_behaviour_is_without_a_test() -> None:
+    rows = [line for line in (REFERENCE / "behaviour.md").read_text("utf-8").splitlines() if line.startswith("| ")]
+    assert [row for row in rows if "`test_" not in row and not row.endswith("| shown by |")] == []
+
+
+def test_every_option_of_a_job_is_in_the_table_of_the_behaviour() -> None:
+    page = (REFERENCE / "behaviour.md").read_text("utf-8")
+    table = page.split("## Job options")[1].split("Refused, with")[0]
+    assert set(OPTIONS) <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_the_example_of_a_handler_is_one() -> None:
