@@ -11,8 +11,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.bootstrap import assemble
+from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.admit import admit_jobs
 from bayesian_jobs.lifecycle.dispatch import BATCH, dispatch_batch
 from bayesian_jobs.lifecycle.recover import LOOK_EVERY, recover
+from bayesian_jobs.lifecycle.service import resume_if_over
 from bayesian_jobs.logs import configure_logging
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.complaints import Complaints
@@ -26,11 +29,14 @@ from bayesian_jobs.presence.membership import (
     trouble,
 )
 from bayesian_jobs.settings import Settings
-from bayesian_jobs.store.dispatch import Settled, close_left_open, next_due_in
+from bayesian_jobs.store.dispatch import Settled, close_left_open, what_comes
 from bayesian_jobs.store.engine import database_now, is_lost
 from bayesian_jobs.store.partitions import make_ahead
 
 log = logging.getLogger(__name__)
+
+ADMIT_EVERY = 2 * POLL_EVERY
+"""Only while full batch follows full batch; otherwise each look for due jobs tells when there is something to admit."""
 
 
 @dataclass(slots=True)
@@ -43,17 +49,20 @@ class Duty:
 
 
 class Scheduler:
-    """Dispatches due jobs and looks after what is left behind, until it is stopped."""
+    """Dispatches due jobs, admits new ones and looks after what is left behind, until it is stopped."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, registry: Registry) -> None:
+        self._registry = registry
         self._bell = Bell()
         self._complaints = Complaints(log)
         self._membership = Membership(engine, "scheduler")
         self._stopping = False
         self._dispatching = Duty(self._dispatch, POLL_EVERY)
         self._closing = Duty(self._close_left_open, 5)
+        self._admitting = Duty(self._admit, ADMIT_EVERY)
         self._duties = [
             self._dispatching,
+            self._admitting,
             Duty(self._recover, LOOK_EVERY.total_seconds()),
             self._closing,
             Duty(self._make_partitions, 60),
@@ -120,11 +129,22 @@ class Scheduler:
             self._dispatching.at = 0.0
             return
         with connection.begin():
-            wait = next_due_in(connection)
-        seconds = POLL_EVERY if wait is None else wait.total_seconds()
+            coming = what_comes(connection)
+        admit_in = ADMIT_EVERY if coming.admission is None else coming.admission.total_seconds()
+        self._admitting.at = time.monotonic() + min(admit_in, ADMIT_EVERY)
+        seconds = POLL_EVERY if coming.due is None else coming.due.total_seconds()
         if settled is None:  # What is due now is held by another scheduler, or the service is paused.
             seconds = max(seconds, LOOK_EVERY.total_seconds())
         self._dispatching.at = time.monotonic() + min(max(seconds, 0), POLL_EVERY)
+
+    def _admit(self, connection: Connection) -> None:
+        resumed = resume_if_over(connection)
+        if resumed:
+            log.info("the pause of the service is over")
+        if done := admit_jobs(connection, self._registry):
+            log.info("admitted %d jobs, resumed %d, set %d aside", done.admitted, done.resumed, done.set_aside)
+        if resumed or done:  # What they have due now, and whether there are more.
+            self._dispatching.at = 0.0
 
     def _recover(self, connection: Connection) -> None:
         recover(connection, self._membership.process_no)
@@ -154,7 +174,8 @@ def report(settled: Settled) -> None:
 def run(settings: Settings) -> int:
     """Run one scheduler until SIGTERM or SIGINT."""
     configure_logging(settings.log_level)
-    scheduler = Scheduler(assemble(settings, "scheduler").hot_engine)
+    services = assemble(settings, "scheduler")
+    scheduler = Scheduler(services.hot_engine, services.registry)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())
     log.info("ready")

@@ -8,6 +8,7 @@ from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.durations import format_duration
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.store.service import Service
 
 Row = Mapping[str, Any]
 
@@ -38,10 +39,18 @@ def job(row: Row) -> dict[str, Any]:
         "tags": row["tags"],
         "next_run_at": _time(row["next_run_at"]) if running else None,
         "last_run": _last_run(row),
+        "paused": _pause(row) if row["state"] == JobState.PAUSED else None,
+        "error": row["error"],
         "created_at": _time(row["created_at"]),
         "updated_at": _time(row["updated_at"]),
         "version": row["version"],
     }
+
+
+def service(state: Service) -> dict[str, Any]:
+    """The service's state; of a pause also why and until when, if somebody has said so."""
+    words = {"reason": state.paused_reason, "until": _time(state.paused_until)}
+    return {"state": state.state} | {name: value for name, value in words.items() if value is not None}
 
 
 def run(row: Row) -> dict[str, Any]:
@@ -84,6 +93,10 @@ def _last_run(row: Row) -> dict[str, Any] | None:
         "started_at": _time(row["last_started_at"]),
         "finished_at": _time(row["last_finished_at"]),
     }
+
+
+def _pause(row: Row) -> dict[str, Any]:
+    return {"since": _time(row["paused_at"]), "reason": row["paused_reason"], "until": _time(row["paused_until"])}
 
 
 def _missed(row: Row) -> dict[str, Any] | None:

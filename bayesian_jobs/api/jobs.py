@@ -17,8 +17,10 @@ from bayesian_jobs.api.parameters import (
     LIMIT,
     OF_HANDLER,
     OF_STATE,
+    REASON,
     TAG,
     TEXT,
+    UNTIL,
 )
 from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound
@@ -94,17 +96,18 @@ class Job:
             raise JobNotFound(job_id)
         resp.media = codec.job(row)
 
-    @operation(JOBS_OPTIONS, query=(CHANGED_STATE,), body=DEFINITION, answers=PUTTING)
+    @operation(JOBS_OPTIONS, query=(CHANGED_STATE, REASON, UNTIL), body=DEFINITION, answers=PUTTING)
     def on_put(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Pause or resume a job, or create or replace it.
 
-        With `state` in the query and no body, the job's state changes. With a body, the job becomes what that says; it
+        With `state` in the query and no body, the job's state changes; a pause may have a `reason` and last `until` a
+        time, after which the job runs on without firing by surprise. With a body, the job becomes what that says; it
         is created if there is none (201). The same request again changes nothing: without `when` and `state`, a job
         keeps its own.
         """
-        if "state" in req.context.query:
+        if req.context.query:
             media.refuse_body(req)
-            job = define.change_state(self.engine, job_id, req.context.query["state"])
+            job = define.change_state(self.engine, job_id, **parameters.state_change(req.context.query))
             resp.media = {"job_id": job["job_id"], "state": job["state"]}
         else:
             options = media.read_object(req)

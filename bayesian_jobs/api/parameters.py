@@ -71,6 +71,13 @@ def chosen(values: Mapping[str, str], parameter: Parameter) -> str | None:
     return value
 
 
+def state_change(values: Mapping[str, str]) -> dict[str, Any]:
+    """The state to change to, with the reason and the end of a pause. Raises InvalidOptions."""
+    if "state" not in values:
+        raise InvalidOptions([Fault("state", None, "is required beside reason and until")])
+    return {"state": values["state"], "reason": values.get("reason"), "until": values.get("until")}
+
+
 def whole_number(values: Mapping[str, str], parameter: Parameter) -> int:
     """The parameter's value, within the bounds of its schema, or its default. Raises InvalidOptions."""
     text = values.get(parameter.name, str(parameter.schema["default"]))
@@ -209,6 +216,11 @@ NEW_STATE = Parameter(
     required=True,
 )
 CHANGED_STATE = replace(NEW_STATE, description="The state to change to; then there is no body", required=False)
+REASON = Parameter(name="reason", description="With `state=paused`: why, for those who look at it later")
+UNTIL = Parameter(
+    name="until",
+    description="With `state=paused`: when it is set running again by itself (ISO 8601, UTC unless it has an offset)",
+)
 JOB_TYPE = Parameter(
     name="job_type",
     description="`failed`: only failure entries; `user`: all other jobs; `all`: both",

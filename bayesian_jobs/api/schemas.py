@@ -79,6 +79,11 @@ def job_changes() -> Schema:
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 
+def service_state() -> Schema:
+    """Of a pause also why and until when, if somebody has said so."""
+    return record(state=SERVICE_STATE, reason=TEXT, until=TIME) | {"required": ["state"]}
+
+
 JOB = record(
     job_id=TEXT,
     handler=TEXT,
@@ -102,6 +107,8 @@ JOB = record(
     tags=array(TEXT),
     next_run_at=maybe(TIME),
     last_run=maybe(ref("LastRun")),
+    paused=maybe(ref("Pause")),
+    error=maybe(TEXT),
     created_at=TIME,
     updated_at=TIME,
     version=WHOLE,
@@ -178,6 +185,7 @@ def components() -> dict[str, Schema]:
         "JobDefinition": job_definition(),
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
+        "Pause": record(since=maybe(TIME), reason=maybe(TEXT), until=maybe(TIME)),
         "Upcoming": record(upcoming=array(TIME)),
         "Removed": record(removed=array(TEXT)),
         "Run": RUN,
@@ -187,7 +195,7 @@ def components() -> dict[str, Schema]:
         "RunList": page("runs", "Run"),
         "Handler": HANDLER,
         "HandlerList": record(handlers=array(ref("Handler")), handlers_count=WHOLE),
-        "ServiceState": record(state=SERVICE_STATE),
+        "ServiceState": service_state(),
         "Readiness": record(ready=FLAG, checks=CHECKS),
         "Liveness": record(alive=FLAG),
         "OpenAPI": ANY_OBJECT,

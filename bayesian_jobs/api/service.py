@@ -6,9 +6,9 @@ import falcon
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bayesian_jobs.api import media, problems
+from bayesian_jobs.api import codec, media, problems
 from bayesian_jobs.api.operation import SERVICE_SETTINGS, operation
-from bayesian_jobs.api.parameters import NEW_STATE
+from bayesian_jobs.api.parameters import NEW_STATE, REASON, UNTIL, state_change
 from bayesian_jobs.lifecycle import service
 from bayesian_jobs.store import migrations, processes
 from bayesian_jobs.store import service as store
@@ -24,16 +24,17 @@ class ServiceState:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Whether the service is running or paused."""
         with self.engine.connect() as connection:
-            resp.media = {"state": store.read_state(connection)}
+            resp.media = codec.service(store.read(connection))
 
-    @operation(SERVICE_SETTINGS, query=(NEW_STATE,), answers={200: "ServiceState"})
+    @operation(SERVICE_SETTINGS, query=(NEW_STATE, REASON, UNTIL), answers={200: "ServiceState"})
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Pause or resume the whole service.
 
-        Stored in the database: every replica obeys. Resuming is judged like the end of a downtime.
+        Stored in the database: every replica obeys. Resuming is judged like the end of a downtime. A pause may have a
+        `reason` and last `until` a time.
         """
         media.refuse_body(req)
-        resp.media = {"state": service.change_state(self.engine, req.context.query["state"])}
+        resp.media = codec.service(service.change_state(self.engine, **state_change(req.context.query)))
 
 
 class Readiness:

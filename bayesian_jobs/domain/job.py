@@ -41,10 +41,11 @@ class JobState(Described):
 TRANSITIONS: Final[Mapping[JobState, frozenset[JobState]]] = MappingProxyType(
     {
         JobState.PENDING: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.FINISHED}),
-        JobState.RUNNING: frozenset({JobState.PAUSED, JobState.FINISHED}),
-        JobState.PAUSED: frozenset({JobState.RUNNING, JobState.FINISHED}),
+        # Pending again: by plain SQL, and when a job that was set aside is to run.
+        JobState.RUNNING: frozenset({JobState.PAUSED, JobState.FINISHED, JobState.PENDING}),
+        JobState.PAUSED: frozenset({JobState.RUNNING, JobState.FINISHED, JobState.PENDING}),
         # Only by giving the job a new definition, with new fire times.
-        JobState.FINISHED: frozenset({JobState.RUNNING, JobState.PAUSED}),
+        JobState.FINISHED: frozenset({JobState.RUNNING, JobState.PAUSED, JobState.PENDING}),
     }
 )
 

@@ -16,7 +16,8 @@ from bayesian_jobs.domain.misfire import account
 from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue, JobExists, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options, parse_state
+from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
+from bayesian_jobs.lifecycle.pauses import NOT_PAUSED, Pause, parse_change
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
@@ -51,28 +52,34 @@ def add(
     return True
 
 
-def change_state(engine: Engine, job_id: str, state: str) -> Job:
-    """Pause a job or set it running again; a state that it has already changes nothing.
+def change_state(
+    engine: Engine, job_id: str, state: str, *, reason: str | None = None, until: str | None = None
+) -> Job:
+    """Pause a job, for a `reason` and `until` a time if they are given, or set it running again; a state that it has
+    already changes nothing, but a pause is from now on for this reason and until then.
 
     Pausing cancels its queued runs. Resuming settles the fire times that passed meanwhile as skipped, and so the
-    next one lies in the future; only a one-off job whose run was put off by the pause is due at once.
-    Raises InvalidOptions, JobNotFound.
+    next one lies in the future; only a one-off job whose run was put off by the pause is due at once. One that was set
+    aside becomes pending: the scheduler judges it anew. Raises InvalidOptions, JobNotFound.
     """
-    try:
-        wanted = parse_state(state)
-    except InvalidValue as error:
-        raise InvalidOptions([Fault("state", state, str(error))]) from error
+    wanted, words = parse_change(engine, state, reason, until)
     with engine.begin() as connection:
-        set_state(connection, job_id, wanted)
+        set_state(connection, job_id, wanted, words)
         return read(connection, job_id)
 
 
-def set_state(connection: Connection, job_id: str, wanted: str) -> None:
-    """Lock a job, and pause it or set it running again. Raises InvalidOptions, JobNotFound."""
+def set_state(connection: Connection, job_id: str, wanted: str, words: Pause | None = None) -> None:
+    """Lock a job, and pause it or set it running again; `words` None: a pause that it is in stays as it is.
+
+    Raises InvalidOptions, JobNotFound.
+    """
     job = locked(connection, job_id)
     if job["state"] != wanted:
         check_not_over(job, wanted)
-        pause(connection, job) if wanted == JobState.PAUSED else resume(connection, job)
+        pause(connection, job, words or Pause()) if wanted == JobState.PAUSED else resume(connection, job)
+    elif words and wanted == JobState.PAUSED and any(job[name] != value for name, value in words.columns.items()):
+        store.change_job(connection, job["job_no"], words.columns)
+        notify_jobs_changed(connection)
 
 
 def delete(engine: Engine, job_id: str) -> list[str]:
@@ -90,20 +97,26 @@ def clean_failed(engine: Engine) -> list[str]:
         return store.delete_failures(connection)
 
 
-def pause(connection: Connection, job: Job) -> None:
-    store.change_job(connection, job["job_no"], {"state": JobState.PAUSED, "paused_at": func.clock_timestamp()})
+def pause(connection: Connection, job: Job, words: Pause) -> None:
+    changes = {"state": JobState.PAUSED, "paused_at": func.clock_timestamp(), **words.columns}
+    store.change_job(connection, job["job_no"], changes)
     store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_PAUSED)
+    if words.until:
+        notify_jobs_changed(connection)
 
 
 def resume(connection: Connection, job: Job) -> None:
-    now = database_now(connection)
-    next_run_at = skip_paused(connection, job, now)
-    store.change_job(connection, job["job_no"], {"state": JobState.RUNNING, "next_run_at": next_run_at})
+    if job["error"] is not None:
+        changes: dict[str, Any] = {"state": JobState.PENDING, "error": None}
+    else:
+        changes = {"state": JobState.RUNNING, "next_run_at": skip_paused(connection, job, database_now(connection))}
+    store.change_job(connection, job["job_no"], changes | NOT_PAUSED)
     notify_jobs_changed(connection)
 
 
-def skip_paused(connection: Connection, job: Job, now: datetime) -> datetime | None:
-    """Record every fire time of a locked job that is due and not dispatched as skipped. Returns the next one.
+def skip_paused(connection: Connection, job: Job, now: datetime, limit: int | None = None) -> datetime | None:
+    """Record every fire time of a locked job that is due and not dispatched (of a cron at most `limit` of them) as
+    skipped. Returns the next one.
 
     That of a one-off job is not skipped but stays due: it was put off, and is judged by its grace like any other.
     Raises InvalidOptions when the stored trigger cannot be read any more.
@@ -112,7 +125,7 @@ def skip_paused(connection: Connection, job: Job, now: datetime) -> datetime | N
     first: datetime | None = job["next_run_at"]
     if first is None or first > now or isinstance(trigger, Once):
         return first
-    due = account(trigger, first, now, limit=None)
+    due = account(trigger, first, now, limit)
     store.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_PAUSED)
     return due.next
 
@@ -120,6 +133,8 @@ def skip_paused(connection: Connection, job: Job, now: datetime) -> datetime | N
 def check_not_over(job: Job, wanted: str) -> None:
     if job["state"] == JobState.PENDING:
         raise InvalidOptions([Fault("state", wanted, f"job {job['job_id']!r} is pending: not taken up yet")])
+    if job["error"] is not None and wanted == JobState.RUNNING:
+        return
     if job["next_run_at"] is None and (job["state"] == JobState.FINISHED or wanted == JobState.RUNNING):
         raise InvalidOptions([Fault("state", wanted, f"job {job['job_id']!r} has no fire time left")])
 

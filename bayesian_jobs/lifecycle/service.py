@@ -1,23 +1,34 @@
 """The state of the whole service: paused in the database, and so for every replica."""
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
-from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
-from bayesian_jobs.lifecycle.options import parse_state
+from bayesian_jobs.lifecycle.pauses import parse_change
 from bayesian_jobs.store import service as store
 from bayesian_jobs.store.jobs import queues_with_queued_runs
 from bayesian_jobs.store.notifications import notify_jobs_changed, notify_runs_queued
 
 
-def change_state(engine: Engine, state: str) -> str:
-    """Pause the service or set it running again. When this returns, no run is created or started under the state
-    that was before; after a pause, what fell due meanwhile is judged like after a downtime. Raises InvalidOptions."""
-    try:
-        wanted = parse_state(state)
-    except InvalidValue as error:
-        raise InvalidOptions([Fault("state", state, str(error))]) from error
+def change_state(engine: Engine, state: str, *, reason: str | None = None, until: str | None = None) -> store.Service:
+    """Pause the service, for a `reason` and `until` a time if they are given, or set it running again. When this
+    returns, no run is created or started under the state that was before; after a pause, what fell due meanwhile is
+    judged like after a downtime. Raises InvalidOptions."""
+    wanted, words = parse_change(engine, state, reason, until)
     with engine.begin() as connection:
-        store.change_state(connection, wanted)
-        notify_jobs_changed(connection)
-        notify_runs_queued(connection, queues_with_queued_runs(connection))
-    return str(wanted)
+        store.change_state(connection, wanted, words.reason, words.until)
+        wake_everybody(connection)
+        return store.read(connection)
+
+
+def resume_if_over(connection: Connection) -> bool:
+    """Set the service running again if it is paused until a time that has passed. Takes the service lock, exclusive,
+    only then."""
+    with connection.begin():
+        if not store.is_pause_over(connection) or not store.end_pause(connection):
+            return False
+        wake_everybody(connection)
+        return True
+
+
+def wake_everybody(connection: Connection) -> None:
+    notify_jobs_changed(connection)
+    notify_runs_queued(connection, queues_with_queued_runs(connection))

@@ -32,7 +32,7 @@ def job_show(arguments: Namespace) -> Sequence[Call]:
 
 
 def job_pause(arguments: Namespace) -> Sequence[Call]:
-    return [change(of_job(job_id), "paused") for job_id in arguments.job_ids]
+    return [change(of_job(job_id), "paused", **words(arguments)) for job_id in arguments.job_ids]
 
 
 def job_resume(arguments: Namespace) -> Sequence[Call]:
@@ -79,7 +79,7 @@ def service_show(arguments: Namespace) -> Sequence[Call]:
 
 
 def service_pause(arguments: Namespace) -> Sequence[Call]:
-    return [change("/service/state", "paused")]
+    return [change("/service/state", "paused", **words(arguments))]
 
 
 def service_resume(arguments: Namespace) -> Sequence[Call]:
@@ -90,8 +90,13 @@ def handlers(arguments: Namespace) -> Sequence[Call]:
     return [Call(path="/handlers")]
 
 
-def change(path: str, state: str) -> Call:
-    return Call(method="PUT", path=path, query={"state": state})
+def change(path: str, state: str, **more: str) -> Call:
+    return Call(method="PUT", path=path, query={"state": state, **more})
+
+
+def words(arguments: Namespace) -> dict[str, str]:
+    """What is said about a pause."""
+    return given(arguments, "reason", "until")
 
 
 def of_job(job_id: str) -> str:

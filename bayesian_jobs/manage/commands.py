@@ -37,7 +37,7 @@ def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add_run(group(top, "run", "look at runs, try them again, cancel them"))
     service = group(top, "service", "look at the whole service, pause and resume it")
     command(service, "show", "tell whether it is running or paused", calls.service_show)
-    command(service, "pause", "pause every replica", calls.service_pause)
+    add_words(command(service, "pause", "pause every replica", calls.service_pause))
     command(service, "resume", "set every replica running again", calls.service_resume)
     command(top, "handlers", "list what jobs can be made of", calls.handlers)
 
@@ -56,7 +56,9 @@ def add_job(job: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add_paging(one)
 
     named(command(job, "show", "show jobs", calls.job_show))
-    named(command(job, "pause", "pause jobs; their queued runs are cancelled", calls.job_pause))
+    one = command(job, "pause", "pause jobs; their queued runs are cancelled", calls.job_pause)
+    named(one)
+    add_words(one)
     named(command(job, "resume", "set paused jobs running again", calls.job_resume))
     named(command(job, "run", "run jobs now, once, outside their schedule", calls.job_run))
     named(command(job, "delete", "remove jobs; their queued runs are cancelled", calls.job_delete))
@@ -93,6 +95,11 @@ def add_paging(one: argparse.ArgumentParser) -> None:
     one.add_argument("--state", metavar="STATE", help="only those in this state")
     one.add_argument("--limit", metavar="N", help="how many at most; omitted: 100")
     one.add_argument("--after", metavar="CURSOR", help="go on where a list ended")
+
+
+def add_words(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--reason", metavar="TEXT", help="why it is paused")
+    one.add_argument("--until", metavar="TIME", help="when it is set running again by itself; omitted: never")
 
 
 def named(one: argparse.ArgumentParser, what: str = "job_ids") -> None:

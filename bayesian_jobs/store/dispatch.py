@@ -122,12 +122,19 @@ SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
 FROM recorded
 """
 
-NEXT_DUE = "SELECT min(next_run_at) - clock_timestamp() AS wait FROM jobs WHERE state = 'running' AND NOT waiting"
+# One statement, since an idle scheduler asks nothing else: what is due next, and what is to be seen to besides.
+COMING = """
+SELECT (SELECT min(next_run_at) FROM jobs WHERE state = 'running' AND NOT waiting) - clock.now AS due,
+       CASE WHEN EXISTS (SELECT FROM jobs WHERE state = 'pending') THEN interval '0'
+            ELSE least((SELECT min(paused_until) FROM jobs WHERE state = 'paused' AND paused_until IS NOT NULL),
+                       (SELECT paused_until FROM service WHERE state = 'paused')) - clock.now END AS admission
+FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock
+"""
 
 SET_ASIDE = """
 WITH paused AS (
-    UPDATE jobs SET state = 'paused', paused_at = clock_timestamp(), version = version + 1,
-        updated_at = clock_timestamp()
+    UPDATE jobs SET state = 'paused', paused_at = clock_timestamp(), paused_reason = NULL, paused_until = NULL,
+        error = %(reason)s::text, version = version + 1, updated_at = clock_timestamp()
     WHERE job_no = %(job_no)s::bigint RETURNING job_id, handler, kwargs
 )
 INSERT INTO jobs (job_id, handler, state, kwargs)
@@ -161,7 +168,7 @@ close_statement = Prepared("close", CLOSE)
 open_service_statement = Prepared("open_service", OPEN_SERVICE, LOCK_SERVICE)
 claim_due_statement = Prepared("claim_due", CLAIM_DUE)
 settle_statement = Prepared("settle", SETTLE)
-next_due_statement = Prepared("next_due", NEXT_DUE)
+coming_statement = Prepared("coming", COMING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +194,15 @@ class Settled:
     missed: int
     skipped: int
     waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """How long until the next job is due, and until there is something for `lifecycle/admit` (negative: it is overdue);
+    None if nothing is."""
+
+    due: timedelta | None
+    admission: timedelta | None
 
 
 def open_service(connection: Connection) -> tuple[str, datetime]:
@@ -235,11 +251,9 @@ def settle(
     return Settled(len(jobs), row.queued, row.missed, row.skipped, row.waiting)
 
 
-def next_due_in(connection: Connection) -> timedelta | None:
-    """How long until the next job is due (negative: it is overdue); None if none is."""
-    (row,) = next_due_statement.run(connection, {})
-    wait: timedelta | None = row.wait
-    return wait
+def what_comes(connection: Connection) -> Coming:
+    (row,) = coming_statement.run(connection, {})
+    return Coming(row.due, row.admission)
 
 
 def set_aside(connection: Connection, job_no: int, reason: str) -> None:

@@ -1,18 +1,53 @@
 """The state of the whole service: one row."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from sqlalchemy import Connection, func, select, text, update
 
 from bayesian_jobs.store import locks
 from bayesian_jobs.store.tables import service
 
-
-def read_state(connection: Connection) -> str:
-    state: str = connection.execute(select(service.c.state)).scalar_one()
-    return state
+IS_OVER = (service.c.state == "paused") & (service.c.paused_until <= func.clock_timestamp())
 
 
-def change_state(connection: Connection, state: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Whether the service is running or paused; the others are null while it runs."""
+
+    state: str
+    paused_since: datetime | None
+    paused_reason: str | None
+    paused_until: datetime | None
+
+
+def read(connection: Connection) -> Service:
+    row = connection.execute(select(service)).one()
+    since = row.changed_at if row.state == "paused" else None
+    return Service(row.state, since, row.paused_reason, row.paused_until)
+
+
+def change_state(connection: Connection, state: str, reason: str | None = None, until: datetime | None = None) -> None:
     """Takes the service lock, exclusive: waits until every transaction that saw the old state has ended, so that
     after the commit no run is created or started under it."""
+    lock(connection)
+    connection.execute(
+        update(service).values(state=state, changed_at=func.clock_timestamp(), paused_reason=reason, paused_until=until)
+    )
+
+
+def is_pause_over(connection: Connection) -> bool:
+    """Whether the service is paused until a time that has passed."""
+    return bool(connection.execute(select(service.c.id).where(IS_OVER)).scalar())
+
+
+def end_pause(connection: Connection) -> bool:
+    """Set the service running again if its pause is over; takes the service lock, exclusive. False: somebody else has
+    changed the state meanwhile."""
+    lock(connection)
+    running = {"state": "running", "changed_at": func.clock_timestamp(), "paused_reason": None, "paused_until": None}
+    return connection.execute(update(service).where(IS_OVER).values(running)).rowcount == 1
+
+
+def lock(connection: Connection) -> None:
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.SERVICE})
-    connection.execute(update(service).values(state=state, changed_at=func.clock_timestamp()))

@@ -75,6 +75,9 @@ jobs = Table(
     Column("tags", ARRAY(Text), nullable=False, server_default=text("'{}'")),
     Column("state", Text, nullable=False, server_default=str(JobState.PENDING)),
     Column("paused_at", Moment, comment="when it was paused last"),
+    Column("paused_reason", Text, comment="why it was paused, in the words of who did it"),
+    Column("paused_until", Moment, comment="when the scheduler sets it running again; null: nobody but an operator does"),
+    Column("error", Text, comment="why the scheduler has set it aside (paused it); null: it has not"),
     Column("next_run_at", Moment, comment="the first fire time that no run, missed or skipped record accounts for yet"),
     Column("last_run_id", UUID(as_uuid=False), comment="the run of the latest fire time that had one"),
     Column("last_scheduled_for", Moment),
@@ -99,12 +102,15 @@ jobs = Table(
     CheckConstraint("retry_delay > interval '0' AND time_limit > interval '0'", name="attempts"),
     CheckConstraint("length(job_id) BETWEEN 1 AND 200", name="job_id"),
     CheckConstraint("isfinite(starts_at) AND isfinite(next_run_at) AND isfinite(ends_at)", name="times"),
+    CheckConstraint("isfinite(paused_until)", name="paused_until"),
     postgresql_with=BUSY_TABLE,
 )  # fmt: skip
 Index("jobs_due", jobs.c.next_run_at, postgresql_where=text(f"state = '{JobState.RUNNING}' AND NOT waiting"))
 Index("jobs_over", jobs.c.job_no, postgresql_where=text("next_run_at IS NULL AND state IN ('running', 'paused')"))
 Index("jobs_waiting", jobs.c.job_no, postgresql_where=text("waiting"))
 Index("jobs_tags", jobs.c.tags, postgresql_using="gin", postgresql_where=text("tags <> '{}'"))
+Index("jobs_pending", jobs.c.job_no, postgresql_where=text(f"state = '{JobState.PENDING}'"))
+Index("jobs_paused_until", jobs.c.paused_until, postgresql_where=text("state = 'paused' AND paused_until IS NOT NULL"))
 Index("jobs_failures", jobs.c.job_id, postgresql_where=text("handler = 'ErrorHandler'"))
 Index("jobs_source", jobs.c.source, postgresql_where=text("source IS NOT NULL"))
 
@@ -192,6 +198,9 @@ service = Table(
     Column("id", SmallInteger, primary_key=True, server_default=text("1"), autoincrement=False),
     Column("state", Text, nullable=False, server_default="running"),
     Column("changed_at", Moment, nullable=False, server_default=NOW),
+    Column("paused_reason", Text, comment="why it was paused, in the words of who did it"),
+    Column("paused_until", Moment, comment="when a scheduler sets it running again; null: nobody but an operator does"),
     CheckConstraint("id = 1", name="one_row"),
     CheckConstraint("state IN ('running', 'paused')", name="state"),
-)
+    CheckConstraint("isfinite(paused_until)", name="paused_until"),
+)  # fmt: skip

@@ -12,7 +12,7 @@ JOB_FIELDS = {
     "job_id", "handler", "kwargs", "state", "when", "periodically", "end", "timezone", "jitter", "misfire_grace_time",
     "catch_up", "max_concurrent_runs", "overlap", "queue", "priority", "max_retries", "retry_delay", "time_limit",
     "description", "tags",
-    "next_run_at", "last_run", "created_at", "updated_at", "version",
+    "next_run_at", "last_run", "paused", "error", "created_at", "updated_at", "version",
 }  # fmt: skip
 
 
@@ -305,3 +305,25 @@ def test_jobs_are_found_by_their_tags(client: testing.TestClient) -> None:
     assert ids(client.simulate_get("/api/v1/jobs", params={"tag": "round"})) == ["a", "b"]
     assert ids(client.simulate_get("/api/v1/jobs", params={"tag": "red"})) == ["a"]
     assert ids(client.simulate_get("/api/v1/jobs", params={"tag": "re"})) == []
+
+
+def test_a_pause_of_a_job_says_why_and_until_when(client: testing.TestClient) -> None:
+    add_job(client, "j", periodically="1 hour")
+    query = {"state": "paused", "reason": "npm is down", "until": "2999-01-01T06:00"}
+    assert client.simulate_put("/api/v1/jobs/j", params=query).json == {"job_id": "j", "state": "paused"}
+    paused = client.simulate_get("/api/v1/jobs/j").json["paused"]
+    assert paused.pop("since").endswith("Z")
+    assert paused == {"reason": "npm is down", "until": "2999-01-01T06:00:00Z"}
+    client.simulate_put("/api/v1/jobs/j?state=running")
+    assert client.simulate_get("/api/v1/jobs/j").json["paused"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["?reason=x", "?until=2999-01-01", "?state=running&until=2999-01-01", "?state=paused&until=2020-01-01",
+     "?state=paused&until=soon", "?state=paused&reason=", "?state=paused&reason=a%0Ab"],
+)  # fmt: skip
+def test_a_pause_that_cannot_be_meant_is_refused(client: testing.TestClient, query: str) -> None:
+    job = add_job(client, "j", periodically="1 hour")
+    assert_problem(client.simulate_put(f"/api/v1/jobs/j{query}"), 400)
+    assert client.simulate_get("/api/v1/jobs/j").json == job

@@ -79,3 +79,18 @@ def test_handlers_are_listed_with_schema_and_example(offline: testing.TestClient
         "10 minutes",
         0,
     )
+
+
+def test_a_pause_of_the_service_says_why_and_until_when(client: testing.TestClient) -> None:
+    query = {"state": "paused", "reason": "new disks", "until": "2999-01-01T06:00"}
+    paused = {"state": "paused", "reason": "new disks", "until": "2999-01-01T06:00:00Z"}
+    assert client.simulate_put("/api/v1/service/state", params=query).json == paused
+    assert client.simulate_get("/api/v1/service/state").json == paused
+    assert client.simulate_put("/api/v1/service/state?state=paused").json == {"state": "paused"}
+    assert client.simulate_put("/api/v1/service/state?state=running").json == {"state": "running"}
+
+
+def test_the_end_of_a_pause_of_the_service_lies_ahead(client: testing.TestClient) -> None:
+    problem = assert_problem(client.simulate_put("/api/v1/service/state?state=paused&until=2020-01-01"), 400)
+    assert problem["errors"][0]["option"] == "until"
+    assert client.simulate_get("/api/v1/service/state").json == {"state": "running"}

@@ -75,6 +75,9 @@ def test_a_job_is_changed_paused_and_resumed(document):
     assert (changed["periodically"], changed["misfire_grace_time"]) == ("2 days", None)
     assert document("job", "pause", "a") == {"job_id": "a", "state": "paused"}
     assert document("job", "resume", "a") == {"job_id": "a", "state": "running"}
+    document("job", "pause", "a", "--reason", "npm is down", "--until", "2999-01-01T06:00")
+    paused = document("job", "show", "a")["paused"]
+    assert (paused["reason"], paused["until"]) == ("npm is down", "2999-01-01T06:00:00Z")
 
 
 def test_upcoming_fire_times_are_lines(said):
@@ -107,6 +110,8 @@ def test_the_service_is_paused_and_resumed(document):
     assert document("service", "pause") == {"state": "paused"}
     assert document("service", "show") == {"state": "paused"}
     assert document("service", "resume") == {"state": "running"}
+    paused = {"state": "paused", "reason": "new disks", "until": "2999-01-01T00:00:00Z"}
+    assert document("service", "pause", "--reason", "new disks", "--until", "2999-01-01") == paused
 
 
 def test_handlers_are_listed(said):

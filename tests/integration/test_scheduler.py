@@ -15,7 +15,7 @@ WEEK = timedelta(weeks=1)
 
 @pytest.fixture
 def tick(service):
-    scheduler = Scheduler(service.engine)
+    scheduler = Scheduler(service.engine, service.registry)
     with scheduler._membership.join(set()) as connection:
         yield lambda: scheduler.tick(connection)
 
