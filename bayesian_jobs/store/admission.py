@@ -22,14 +22,17 @@ WHERE state = 'paused' AND paused_until IS NOT NULL AND paused_until <= clock_ti
 ORDER BY paused_until LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 
-# What no part of the service could read again is brought within its limits; the error tells what it was.
+# What no part of the service could read again is brought within its limits; the error tells what it was. (Of a null,
+# least and greatest make the limit.)
 SET_ASIDE = text("""
 UPDATE jobs SET state = 'paused', error = :error, paused_at = clock_timestamp(), paused_reason = NULL,
     paused_until = NULL, version = version + 1, updated_at = clock_timestamp(),
     created_at = least(created_at, clock_timestamp()),
     starts_at = greatest(least(starts_at, timestamptz '9000-12-31 00:00Z'), timestamptz '1970-01-01 00:00Z'),
-    next_run_at = greatest(least(next_run_at, timestamptz '9000-12-31 00:00Z'), timestamptz '1970-01-01 00:00Z'),
-    misfire_grace_time = least(misfire_grace_time, interval '99999 days'),
+    next_run_at = CASE WHEN next_run_at IS NOT NULL THEN
+        greatest(least(next_run_at, timestamptz '9000-12-31 00:00Z'), timestamptz '1970-01-01 00:00Z') END,
+    misfire_grace_time = CASE WHEN misfire_grace_time IS NOT NULL THEN
+        least(misfire_grace_time, interval '99999 days') END,
     kwargs = CASE WHEN :kwargs_readable THEN kwargs ELSE '{}' END
 WHERE job_no = :job_no
 """)

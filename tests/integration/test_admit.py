@@ -145,6 +145,15 @@ def test_what_the_table_itself_refuses_is_told_to_who_inserts_it(service, column
         insert(service, **columns)
 
 
+def test_what_is_set_aside_stays_what_it_was_as_far_as_it_can_be_read(service):
+    insert(service, handler="'Nope'", kwargs="""'{"number": 3}'""", cron="'@daily'")
+    before = service.job()
+    admitted(service)
+    after = service.job()
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"state", "error", "paused_at", "version", "updated_at"}
+
+
 def test_all_that_is_wrong_is_told_at_once(service):
     insert(service, handler="'Nope'", cron="'x y'", timezone="'Mars'", misfire_grace_time="interval '1 month'")
     admitted(service)
