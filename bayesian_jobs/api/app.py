@@ -20,6 +20,7 @@ def create_app(services: Services) -> falcon.App[falcon.Request, falcon.Response
         "/jobs/{job_id}/runs": runs.JobRuns(engine),
         "/jobs/{job_id}/run": runs.RunNow(engine),
         "/jobs/{job_id}/upcoming": jobs.Upcoming(engine),
+        "/jobs/{job_id}/explain": jobs.Explain(engine),
         "/runs": runs.Runs(engine),
         "/runs/{run_id}": runs.Run(engine),
         "/runs/{run_id}/retry": runs.Retry(engine, registry),

@@ -8,6 +8,7 @@ from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.durations import format_duration
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.lifecycle.explain import Explanation
 from bayesian_jobs.store.service import Service
 
 Row = Mapping[str, Any]
@@ -51,6 +52,20 @@ def service(state: Service) -> dict[str, Any]:
     """The service's state; of a pause also why and until when, if somebody has said so."""
     words = {"reason": state.paused_reason, "until": _time(state.paused_until)}
     return {"state": state.state} | {name: value for name, value in words.items() if value is not None}
+
+
+def explanation(given: Explanation) -> dict[str, Any]:
+    return {
+        "job_id": given.job_id,
+        "at": _time(given.at),
+        "now": _time(given.now),
+        "verdict": given.verdict,
+        "explanation": given.words,
+        "fire_time": _time(given.fire_time),
+        "previous": _time(given.previous),
+        "next": _time(given.next),
+        "run": None if given.run is None else run(given.run),
+    }
 
 
 def run(row: Row) -> dict[str, Any]:

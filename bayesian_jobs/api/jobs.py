@@ -10,6 +10,7 @@ from bayesian_jobs.api import codec, cursors, media, pages, parameters
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
 from bayesian_jobs.api.parameters import (
     AFTER,
+    AT,
     CHANGED_STATE,
     COUNT,
     JOB_OPTIONS,
@@ -26,6 +27,7 @@ from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import define, edit
+from bayesian_jobs.lifecycle.explain import explain
 from bayesian_jobs.lifecycle.upcoming import upcoming
 from bayesian_jobs.store import jobs as store
 
@@ -153,6 +155,22 @@ class Upcoming:
         """
         times = upcoming(self.engine, job_id, parameters.whole_number(req.context.query, COUNT))
         resp.media = {"upcoming": [format_datetime(each) for each in times]}
+
+
+class Explain:
+    """`/jobs/{job_id}/explain`"""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    @operation(JOBS_OPTIONS, query=(AT,), answers={200: "Explanation", 404: "Problem"})
+    def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
+        """Why a job did or did not run at a time, or whether it will.
+
+        `explanation` says it in words and `verdict` in one; `fire_time` is that time if it is one, `previous` and
+        `next` are those around it, and `run` is what the ledger holds of it.
+        """
+        resp.media = codec.explanation(explain(self.engine, job_id, req.context.query.get("at")))
 
 
 class FailedJobs:

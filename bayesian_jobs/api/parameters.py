@@ -241,6 +241,11 @@ LIMIT = Parameter(
     schema=_whole(1, MAX_LIMIT, DEFAULT_LIMIT),
 )
 AFTER = Parameter(name="after", description="`next` of the page before, to get the following one")
+AT = Parameter(
+    name="at",
+    description="The time to explain (ISO 8601, UTC unless it has an offset); whole seconds mean any fire time within "
+    "that second. Default: now",
+)
 COUNT = Parameter(
     name="count",
     description="How many fire times to tell at most",

@@ -6,6 +6,7 @@ from bayesian_jobs.api.parameters import JOB_OPTIONS
 from bayesian_jobs.domain.job import JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.domain.verdict import Verdict
 
 Schema = dict[str, Any]
 
@@ -146,6 +147,17 @@ RUN = record(
     flow_id=maybe(TEXT),
     task=maybe(TEXT),
 )
+EXPLANATION = record(
+    job_id=TEXT,
+    at=TIME,
+    now=TIME,
+    verdict={"type": "string", "enum": [verdict.value for verdict in Verdict]},
+    explanation=TEXT,
+    fire_time=maybe(TIME),
+    previous=maybe(TIME),
+    next=maybe(TIME),
+    run=maybe(ref("Run")),
+)
 HANDLER = record(
     name=TEXT,
     endpoint=TEXT,
@@ -186,6 +198,7 @@ def components() -> dict[str, Schema]:
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
         "Pause": record(since=maybe(TIME), reason=maybe(TEXT), until=maybe(TIME)),
+        "Explanation": EXPLANATION,
         "Upcoming": record(upcoming=array(TIME)),
         "Removed": record(removed=array(TEXT)),
         "Run": RUN,

@@ -52,6 +52,10 @@ def job_upcoming(arguments: Namespace) -> Sequence[Call]:
     return [Call(path=f"{of_job(arguments.job_id)}/upcoming", query=given(arguments, "count"))]
 
 
+def job_explain(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path=f"{of_job(arguments.job_id)}/explain", query=given(arguments, "at"))]
+
+
 def job_run(arguments: Namespace) -> Sequence[Call]:
     return [Call(method="POST", path=f"{of_job(job_id)}/run") for job_id in arguments.job_ids]
 

@@ -73,6 +73,10 @@ def add_job(job: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one.add_argument("job_id", metavar="ID")
     one.add_argument("--count", metavar="N", help="how many at most; omitted: 10")
 
+    one = command(job, "explain", "tell why a job did or did not run at a time, or whether it will", calls.job_explain)
+    one.add_argument("job_id", metavar="ID")
+    one.add_argument("--at", metavar="TIME", help="the time to explain; omitted: now")
+
 
 def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = command(run, "list", "list runs, the newest first", calls.run_list)

@@ -14,10 +14,13 @@ COLUMNS = {
 
 
 def as_text(answer: Document) -> str:
-    """A table for a list, a line for each thing of a plain one, a line for each field of anything else."""
+    """A table for a list, a line for each thing of a plain one, an explanation as it is, and a line for each field of
+    anything else."""
     for name, columns in COLUMNS.items():
         if name in answer:
             return table(answer[name], columns, name) + following(answer)
+    if "explanation" in answer:
+        return f"{printable(answer['explanation'])}\n"
     for name in ("upcoming", "removed"):
         if name in answer:
             return "".join(f"{each}\n" for each in answer[name])

@@ -64,10 +64,10 @@ class Membership:
                 self.session = None
                 connection.invalidate()  # The lock and the LISTEN must not outlive this use of the session.
 
-    def renew(self, connection: Connection, held: Sequence[str] = ()) -> None:
+    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> None:
         """Raises GivenUp."""
         with connection.begin():
-            if not processes.renew_lease(connection, self.process_no, self._lease, held):
+            if not processes.renew_lease(connection, self.process_no, self._lease, held, queues):
                 raise GivenUp
 
     def end(self, connection: Connection) -> None:

@@ -29,7 +29,8 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_p
 """)
 HOLD_LOCK = text("SELECT pg_advisory_lock(:presence + :process_no)")
 RENEW = text("""
-UPDATE processes SET lease_until = clock_timestamp() + :lease, missing_since = NULL, holding = CAST(:holding AS uuid[])
+UPDATE processes SET lease_until = clock_timestamp() + :lease, missing_since = NULL, holding = CAST(:holding AS uuid[]),
+    queues = CAST(:queues AS text[])
 WHERE process_no = :process_no AND ended_at IS NULL
 """)
 END = text("""
@@ -113,9 +114,16 @@ def hold_presence(connection: Connection, process_no: int) -> None:
     connection.execute(HOLD_LOCK, values)
 
 
-def renew_lease(connection: Connection, process_no: int, lease: timedelta, holding: Sequence[str] = ()) -> bool:
-    """Say that the process is alive, and which runs it executes. False: it has been given up for dead."""
-    values = {"process_no": process_no, "lease": lease, "holding": list(holding)}
+def renew_lease(
+    connection: Connection,
+    process_no: int,
+    lease: timedelta,
+    holding: Sequence[str] = (),
+    queues: Sequence[str] = (),
+) -> bool:
+    """Say that the process is alive, which runs it executes, and from which queues it takes more. False: it has been
+    given up for dead."""
+    values = {"process_no": process_no, "lease": lease, "holding": list(holding), "queues": list(queues) or None}
     return connection.execute(RENEW, values).rowcount == 1
 
 

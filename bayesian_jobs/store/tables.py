@@ -187,6 +187,7 @@ processes = Table(
     Column("missing_since", Moment, comment="when its session was first seen to be gone"),
     Column("ended_at", Moment, comment="when it ended, or was given up"),
     Column("holding", ARRAY(UUID(as_uuid=False)), nullable=False, server_default=text("'{}'"), comment="the runs it may be executing"),
+    Column("queues", ARRAY(Text), comment="from which it takes runs; null: it takes none, or has not said yet"),
     CheckConstraint("kind IN ('api', 'scheduler', 'worker')", name="kind"),
     postgresql_with={"fillfactor": 50, "autovacuum_vacuum_scale_factor": 0, "autovacuum_vacuum_threshold": 500},
 )  # fmt: skip

@@ -327,3 +327,28 @@ def test_a_pause_that_cannot_be_meant_is_refused(client: testing.TestClient, que
     job = add_job(client, "j", periodically="1 hour")
     assert_problem(client.simulate_put(f"/api/v1/jobs/j{query}"), 400)
     assert client.simulate_get("/api/v1/jobs/j").json == job
+
+
+def test_a_time_is_explained_in_words_and_in_fields(client: testing.TestClient, connection: Connection) -> None:
+    job = add_job(client, "j", periodically="1 hour", when="2026-01-05T00:00")
+    at = job["next_run_at"]
+    answer = client.simulate_get(f"/api/v1/jobs/j/explain?at={at}")
+    assert answer.status_code == 200
+    assert answer.json.keys() == {
+        "job_id", "at", "now", "verdict", "explanation", "fire_time", "previous", "next", "run",
+    }  # fmt: skip
+    assert (answer.json["verdict"], answer.json["fire_time"], answer.json["run"]) == ("will_run", at, None)
+    assert answer.json["explanation"].startswith(f"The job will run at {at}")
+
+    run_id = add_run(connection, "j", at)
+    answer = client.simulate_get(f"/api/v1/jobs/j/explain?at={at}")
+    assert (answer.json["verdict"], answer.json["run"]["run_id"]) == ("succeeded", run_id)
+    assert client.simulate_get("/api/v1/jobs/j/explain").json["verdict"] == "no_fire_time"
+
+
+def test_what_cannot_be_explained_is_refused(client: testing.TestClient) -> None:
+    assert_problem(client.simulate_get("/api/v1/jobs/none/explain"), 404)
+    add_job(client, "j", periodically="1 hour")
+    problem = assert_problem(client.simulate_get("/api/v1/jobs/j/explain?at=tomorrow-ish"), 400)
+    assert problem["errors"][0]["option"] == "at"
+    assert_problem(client.simulate_get("/api/v1/jobs/j/explain?when=2026-01-01"), 400)

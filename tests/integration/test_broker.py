@@ -365,6 +365,16 @@ def test_a_worker_that_has_nothing_to_claim_sleeps(broker, service):
         broker.join("default", timeout=LONG)
 
 
+def test_a_worker_tells_at_once_from_which_queues_it_takes_runs(broker, service):
+    actor(broker, lambda: None, actor_name="greet", queue_name="greetings")
+
+    def told():
+        return [row.queues for row in service.execute_sql("SELECT queues FROM processes WHERE ended_at IS NULL")]
+
+    with working(broker, queues={"greetings"}):
+        wait_for(lambda: told() == [["greetings"]])
+
+
 def test_a_worker_that_consumes_no_queue_sleeps(broker):
     with working(broker, queues={"nobody declares this one"}):
         assert rounds_in(broker, seconds=1) < 10

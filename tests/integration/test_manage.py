@@ -188,3 +188,11 @@ def test_a_run_that_is_refused_is_told_in_one_line(said, where, capsys) -> None:
     said("job", "run", "a")
     assert main(["job", "run", "a", *where]) == 1
     assert "still queued or executing" in capsys.readouterr().err
+
+
+def test_a_time_of_a_job_is_explained(said, document) -> None:
+    said(*PRUNE, "--when", "2999-01-01")
+    told = said("job", "explain", "a", "--at", "2999-01-01")
+    assert told.startswith("The job will run at 2999-01-01T00:00:00Z, if nothing changes.")
+    assert told == document("job", "explain", "a", "--at", "2999-01-01")["explanation"] + "\n"
+    assert "is no fire time of job 'a'" in said("job", "explain", "a")

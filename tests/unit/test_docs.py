@@ -16,6 +16,7 @@ from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.domain import job, run
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.domain.verdict import Verdict
 from bayesian_jobs.errors import TaskNotFound
 from bayesian_jobs.handlers.base import BaseHandler
 from bayesian_jobs.handlers.registry import Registry
@@ -227,3 +228,7 @@ def check_in_migrations(name: str) -> str:
 
 def quoted(sql: str) -> list[str]:
     return re.findall(r"'(\w+)'", sql)
+
+
+def test_the_verdicts_are_those_of_the_domain() -> None:
+    assert first_column(REFERENCE / "rest-api.md", "verdict") == [str(verdict) for verdict in Verdict]
