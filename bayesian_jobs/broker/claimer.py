@@ -128,7 +128,7 @@ class Claimer(Thread):
     def _look_at_new(self, queues: list[str]) -> None:
         if not self._consumed.issuperset(queues):
             self._consumed.update(queues)
-            self._look_at = self._renew_at = 0.0
+            self._look_at = 0.0
 
     def _record_waiting(self, connection: Connection) -> None:
         """Results of a round that failed, one by one; those for which that fails too wait for a while."""

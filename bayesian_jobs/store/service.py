@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select, text, update
+from sqlalchemy import Connection, case, func, select, text, update
 
 from bayesian_jobs.store import locks
 from bayesian_jobs.store.tables import service
@@ -31,9 +31,9 @@ def change_state(connection: Connection, state: str, reason: str | None = None, 
     """Takes the service lock, exclusive: waits until every transaction that saw the old state has ended, so that
     after the commit no run is created or started under it."""
     lock(connection)
-    connection.execute(
-        update(service).values(state=state, changed_at=func.clock_timestamp(), paused_reason=reason, paused_until=until)
-    )
+    since = case((service.c.state == state, service.c.changed_at), else_=func.clock_timestamp())
+    values = {"state": state, "changed_at": since, "paused_reason": reason, "paused_until": until}
+    connection.execute(update(service).values(values))
 
 
 def is_pause_over(connection: Connection) -> bool:

@@ -365,7 +365,7 @@ def test_a_worker_that_has_nothing_to_claim_sleeps(broker, service):
         broker.join("default", timeout=LONG)
 
 
-def test_a_worker_tells_at_once_from_which_queues_it_takes_runs(broker, service):
+def test_a_worker_tells_from_which_queues_it_takes_runs(broker, service):
     actor(broker, lambda: None, actor_name="greet", queue_name="greetings")
 
     def told():

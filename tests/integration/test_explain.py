@@ -124,6 +124,15 @@ def test_fire_times_that_were_missed_together(staffed):
     assert ask(staffed, first + HOUR).verdict == "queued"
 
 
+def test_a_missed_range_says_nothing_of_the_fire_times_after_it(staffed):
+    staffed.add(periodically="10 minutes", misfire_grace_time="1 minute")
+    first = overdue(staffed, ago=HOUR + 3 * MINUTE)
+    staffed.dispatch()
+    assert ask(staffed, first + HOUR).verdict == "missed"
+    answer = ask(staffed, first + 70 * MINUTE)
+    assert (answer.verdict, answer.run) == ("will_run", None)
+
+
 def test_one_fire_time_that_was_missed(staffed):
     staffed.add(periodically="10 minutes", misfire_grace_time="1 minute")
     at = overdue(staffed, ago=5 * MINUTE)
@@ -237,6 +246,9 @@ def test_a_long_line_is_not_counted_to_its_end(queued, monkeypatch):
     monkeypatch.setattr(ledger, "MOST_AHEAD", 2)
     others_before_it(queued, 9)
     told(why(queued), "more than 2 of queue 'default'")
+    run = queued.runs()[0]
+    with queued.engine.connect() as connection:
+        assert ledger.runs_ahead(connection, "default", run["claim_at"]) == 3
 
 
 def test_a_queued_run_waits_for_the_service(queued):
@@ -266,6 +278,12 @@ def test_a_queued_run_has_until_the_end_of_its_grace(queued):
 def test_a_queued_run_of_a_job_that_was_paused_behind_its_back(queued):
     queued.execute_sql("UPDATE jobs SET state = 'paused'")
     told(why(queued), "The job is paused: a worker that comes upon it cancels it.")
+
+
+def test_a_run_that_somebody_asked_for_does_not_mind_the_pause(staffed):
+    staffed.add(periodically="1 hour", state="paused")
+    request.run_now(staffed.engine, "job")
+    assert "cancels it" not in why(staffed).words
 
 
 # Passed, and not in the ledger
@@ -371,6 +389,8 @@ def test_an_open_run_that_would_have_the_next_one_skipped(queued):
     answer = ask(queued, queued.job()["next_run_at"])
     assert answer.verdict == "will_run"
     told(answer, "Its run of ", " is queued; if it still is then, ", " is skipped.")
+    queued.finish(queued.claim_one())
+    assert "Its run of " not in ask(queued, queued.job()["next_run_at"]).words
 
 
 def test_a_paused_job_will_not_run(staffed):
@@ -430,6 +450,7 @@ def test_a_job_whose_next_fire_time_is_later_does_not_run_before(staffed):
     answer = ask(staffed, following)
     assert answer.verdict == "will_not_run"
     told(answer, f"Its next fire time is {format_datetime(following + 5 * HOUR)}.")
+    assert ask(staffed).next == following + 5 * HOUR
 
 
 # No fire time

@@ -216,6 +216,13 @@ def test_a_running_service_is_not_locked_to_see_whether_its_pause_is_over(servic
         assert not service_state.resume_if_over(connection)
 
 
+def test_pausing_the_service_again_says_anew_why_and_not_since_when(service):
+    first = service_state.change_state(service.engine, "paused", reason="new disks")
+    again = service_state.change_state(service.engine, "paused", until=FAR)
+    assert again.paused_since == first.paused_since
+    assert (again.paused_reason, again.paused_until.year) == (None, 2999)
+
+
 # Bad input
 
 
