@@ -15,7 +15,7 @@ def latest_before(trigger: Trigger, at: datetime) -> datetime | None:
         case Once():
             return trigger.at if trigger.at < at else None
         case Interval():
-            periods = (min(at - INSTANT, LATEST) - trigger.start) // trigger.period
+            periods = (min(at - INSTANT, trigger.end or LATEST) - trigger.start) // trigger.period
             return trigger.start + periods * trigger.period if periods >= 0 else None
         case Cron():
             found = _any_before(trigger, at)

@@ -1,13 +1,10 @@
 """What there is to say about a job at a time, in one word."""
 
-from enum import StrEnum
-from typing import Self
+from bayesian_jobs.domain.described import Described
 
 
-class Verdict(StrEnum):
-    """The answer of an explanation; `prose` says it to users. The first seven are the states of a run."""
-
-    prose: str
+class Verdict(Described):
+    """The answer of an explanation. The first seven are the states of a run."""
 
     QUEUED = "queued", "its run waits for a worker, or for its next attempt"
     RUNNING = "running", "a worker executes its run"
@@ -23,9 +20,3 @@ class Verdict(StrEnum):
     NO_FIRE_TIME = "no_fire_time", "the job does not fire at that time"
     BEFORE_THE_JOB = "before_the_job", "the job did not exist yet"
     NOT_RECORDED = "not_recorded", "it has passed and the ledger holds nothing of it"
-
-    def __new__(cls, value: str, prose: str) -> Self:
-        verdict = str.__new__(cls, value)
-        verdict._value_ = value
-        verdict.prose = prose
-        return verdict

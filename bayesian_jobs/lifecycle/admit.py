@@ -19,7 +19,7 @@ from bayesian_jobs.domain.storable import describe_exception, storable_text
 from bayesian_jobs.domain.trigger import Once, Trigger, next_after
 from bayesian_jobs.errors import Fault, InvalidOptions, shortened
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle.define import Job, check_not_over, columns, locked, skip_paused, trigger_of
+from bayesian_jobs.lifecycle.define import Job, check_not_over, columns, locked, running_from, skip_paused, trigger_of
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED
 from bayesian_jobs.store import admission as store
@@ -71,8 +71,8 @@ def take_pending(connection: Connection, registry: Registry, seen: list[int], do
         if error is None:
             done.admitted += 1
         else:
-            log.warning("job %r is set aside: %s", pending.job_id, error)
-            store.set_aside(connection, pending.job_no, error, kwargs_readable=is_readable(pending.kwargs))
+            log.warning("job %r is set aside: %s", pending.options["job_id"], error)
+            store.set_aside(connection, pending.job_no, error, kwargs_readable=is_readable(pending.options["kwargs"]))
             done.set_aside += 1
     return True
 
@@ -114,18 +114,24 @@ def why_not(connection: Connection, act: Callable[[], None]) -> str | None:
 def admit(connection: Connection, registry: Registry, pending: store.PendingJob) -> None:
     """Make a locked pending job a running one. Raises InvalidOptions, with everything that is wrong."""
     now = database_now(connection)
-    spec = parse_options(options_of(pending), registry, now)
+    options = {**pending.options, "kwargs": read_kwargs(pending.options["kwargs"])}
+    spec = parse_options(options, registry, now)
     check_may_run(spec, now)
     changes = columns(spec, registry, now) | {"error": None} | NOT_PAUSED
     if pending.is_new:
         changes["next_run_at"] = first_fire(spec.trigger, pending.defined_at)
     else:
-        changes["next_run_at"] = settle_passed(connection, locked(connection, pending.job_id), spec, now)
+        changes["next_run_at"] = settle_passed(connection, locked(connection, spec.job_id), spec, now)
         if is_cut(spec.trigger, changes["next_run_at"], now):
             changes["state"] = JobState.PENDING
     version = jobs.change_job(connection, pending.job_no, changes)
     jobs.take_queued_runs_along(
-        connection, pending.job_no, version=version, actor=changes["handler"], queue=changes["queue"]
+        connection,
+        pending.job_no,
+        version=version,
+        actor=changes["handler"],
+        queue=changes["queue"],
+        priority=changes["priority"],
     )
 
 
@@ -159,28 +165,14 @@ def resume(connection: Connection, job_id: str) -> None:
     check_not_over(job, JobState.RUNNING)
     now = database_now(connection)
     next_run_at = skip_paused(connection, job, now, limit=SLICE)
-    changes: dict[str, Any] = {"next_run_at": next_run_at}
-    if not is_cut(trigger_of(job), next_run_at, now):
-        changes |= {"state": JobState.RUNNING} | NOT_PAUSED
+    is_done = not is_cut(trigger_of(job), next_run_at, now)
+    changes = running_from(next_run_at) if is_done else {"next_run_at": next_run_at}
     jobs.change_job(connection, job["job_no"], changes)
 
 
 def is_cut(trigger: Trigger, next_run_at: datetime | None, now: datetime) -> bool:
     """Whether there are fire times that have passed and are not settled yet."""
     return not isinstance(trigger, Once) and next_run_at is not None and next_run_at <= now
-
-
-def options_of(pending: store.PendingJob) -> dict[str, Any]:
-    """The options as people write them, so that the one place that judges those judges these. Raises InvalidOptions."""
-    return {
-        "job_id": pending.job_id,
-        "handler": pending.handler,
-        "kwargs": read_kwargs(pending.kwargs),
-        "periodically": pending.periodically,
-        "when": pending.starts_at,
-        "misfire_grace_time": pending.misfire_grace_time,
-        "timezone": pending.timezone,
-    }
 
 
 def read_kwargs(text: str) -> Any:

@@ -107,11 +107,16 @@ def pause(connection: Connection, job: Job, words: Pause) -> None:
 
 def resume(connection: Connection, job: Job) -> None:
     if job["error"] is not None:
-        changes: dict[str, Any] = {"state": JobState.PENDING, "error": None}
+        changes = {"state": JobState.PENDING, "error": None, **NOT_PAUSED}
     else:
-        changes = {"state": JobState.RUNNING, "next_run_at": skip_paused(connection, job, database_now(connection))}
-    store.change_job(connection, job["job_no"], changes | NOT_PAUSED)
+        changes = running_from(skip_paused(connection, job, database_now(connection)))
+    store.change_job(connection, job["job_no"], changes)
     notify_jobs_changed(connection)
+
+
+def running_from(next_run_at: datetime | None) -> dict[str, Any]:
+    """Of a job whose pause is over; it is finished if its last fire time has passed in the pause."""
+    return {"state": JobState.RUNNING if next_run_at else JobState.FINISHED, "next_run_at": next_run_at, **NOT_PAUSED}
 
 
 def skip_paused(connection: Connection, job: Job, now: datetime, limit: int | None = None) -> datetime | None:

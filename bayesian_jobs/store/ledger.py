@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Select, or_, select, text
 
+from bayesian_jobs.store.open_runs import open_runs
 from bayesian_jobs.store.tables import runs
 
 MOST_AHEAD = 1000
@@ -17,8 +18,13 @@ SELECT count(*) FILTER (WHERE kind = 'scheduler') AS schedulers, count(*) FILTER
 FROM processes WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL
 """)
 AHEAD = text("""
-SELECT count(*) FROM (SELECT FROM runs WHERE queue = :queue AND claim_at < :claim_at LIMIT :most) AS ahead
+SELECT count(*) FROM (
+    SELECT FROM runs WHERE queue = :queue AND claim_at <= clock_timestamp()
+        AND (priority, claim_at) < (:priority, :claim_at) LIMIT :most
+) AS ahead
 """)
+OPEN_RUNS = text(f"SELECT {open_runs('jobs')} FROM jobs WHERE job_no = :job_no")
+DELAY = text("SELECT bayesian_jobs_delay(jitter, job_id, :fire_time) FROM jobs WHERE job_no = :job_no")
 WORKER = text("""
 SELECT hostname, pid, ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL AS is_alive
 FROM processes WHERE process_no = :process_no
@@ -65,20 +71,25 @@ def latest_record(job_no: int, first: datetime, last: datetime) -> Select[Any]:
     )
 
 
-def open_run(connection: Connection, job: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The last run of the job, if it is queued or executing."""
-    last = (runs.c.run_id == job["last_run_id"]) & (runs.c.scheduled_for == job["last_scheduled_for"])
-    row = connection.execute(select(runs).where(last, runs.c.state.in_(("queued", "running")))).first()
-    return row._asdict() if row else None
+def open_fire_times(connection: Connection, job_no: int) -> list[datetime]:
+    """The fire times of the job's runs that are queued or executing."""
+    return list(connection.execute(OPEN_RUNS, {"job_no": job_no}).scalar_one())
+
+
+def delay_of(connection: Connection, job_no: int, fire_time: datetime) -> timedelta:
+    """How much later than its fire time a run of the job starts, by the job's jitter."""
+    delay: timedelta | None = connection.execute(DELAY, {"job_no": job_no, "fire_time": fire_time}).scalar_one()
+    return delay or timedelta(0)
 
 
 def alive(connection: Connection, queue: str) -> Alive:
     return Alive(*connection.execute(ALIVE, {"queue": queue}).one())
 
 
-def runs_ahead(connection: Connection, queue: str, claim_at: datetime) -> int:
-    """How many runs of the queue may be claimed earlier; at most MOST_AHEAD + 1 are counted."""
-    values = {"queue": queue, "claim_at": claim_at, "most": MOST_AHEAD + 1}
+def runs_ahead(connection: Connection, run: Mapping[str, Any]) -> int:
+    """How many runs of its queue are claimed before a queued one, as things stand; at most MOST_AHEAD + 1 are
+    counted."""
+    values = {name: run[name] for name in ("queue", "priority", "claim_at")} | {"most": MOST_AHEAD + 1}
     return int(connection.execute(AHEAD, values).scalar_one())
 
 

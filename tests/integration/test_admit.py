@@ -10,6 +10,7 @@ from bayesian_jobs.api import codec
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions
 from bayesian_jobs.lifecycle import admit, define, edit
+from bayesian_jobs.lifecycle.options import OPTIONS
 from bayesian_jobs.scheduler import Scheduler
 from bayesian_jobs.store import admission, dispatch
 from bayesian_jobs.store.jobs import list_jobs
@@ -113,6 +114,19 @@ POISON = {
     "years and months": ({"period": "interval '1 year 2 mons'"}, "months and years"),
     "signs mixed": ({"period": "interval '2 days -1 hour'"}, "periodically"),
     "grace without end": ({"misfire_grace_time": "interval '170000000 years'"}, "misfire_grace_time"),
+    "jitter without end": ({"jitter": "interval '170000000 years'"}, "jitter: '170000000 years'"),
+    "jitter as long as its period": (
+        {"period": "interval '1 hour'", "jitter": "interval '1 hour'"},
+        "jitter: '1 hour'",
+    ),
+    "retries without end": ({"max_retries": "2000000000"}, "max_retries: 2000000000"),
+    "a time limit without end": ({"time_limit": "interval '170000000 years'"}, "time_limit"),
+    "a queue that nobody consumes": ({"queue": "'nowhere'"}, "queue: 'nowhere'"),
+    "tags of tags": ({"tags": "'{{a,b},{c,d}}'"}, "tags"),
+    "a tag that is null": ({"tags": "'{NULL}'"}, "tags"),
+    "the end of a one-off job": ({"ends_at": "'2998-01-01'"}, "end: '2998-01-01"),
+    "an end before Christ": ({"period": "interval '1 hour'", "ends_at": "'0044-03-15 BC'"}, "end: '0044-03-15.*BC'"),
+    "an end that has passed": ({"period": "interval '1 hour'", "ends_at": "'2020-01-01'"}, "end: '2020-01-01"),
     "starts before Christ": ({"starts_at": "'0044-03-15 BC'"}, "when: '0044-03-15.*BC'"),
     "starts in the year 20000": ({"starts_at": "'20000-01-01'"}, "when: '20000-01-01"),
     "next run before Christ": ({"next_run_at": "'0044-03-15 BC'", "cron": "'@daily'"}, "year"),
@@ -178,7 +192,7 @@ def test_what_goes_wrong_unexpectedly_is_the_error_of_that_job_alone(service, mo
     admit_one = admit.admit
 
     def fail(connection, registry, pending):
-        if pending.job_id == "bad":
+        if pending.options["job_id"] == "bad":
             connection.execute(text("UPDATE jobs SET handler = 'half done'"))
             connection.execute(text("SELECT 1 / 0"))
         admit_one(connection, registry, pending)
@@ -329,12 +343,25 @@ def test_a_job_whose_fire_times_cannot_be_computed_tells_its_error(service):
 
 
 def test_every_option_of_a_job_can_be_inserted(service):
-    from bayesian_jobs.lifecycle.options import OPTIONS
-
-    insert(service)
+    insert(
+        service,
+        kwargs="""'{"number": 3}'""", period="interval '1 hour'", starts_at="'2026-01-01'", ends_at="'2998-01-01'",
+        jitter="interval '5 seconds'", misfire_grace_time="interval '20 minutes'", catch_up="'all'",
+        max_concurrent_runs="2", overlap="'queue_one'", queue="'other'", priority="1", max_retries="4",
+        retry_delay="interval '3 seconds'", time_limit="interval '1 hour'", description="'What it is for'",
+        tags="'{red,round}'",
+    )  # fmt: skip
     with service.engine.connect() as connection:
-        options = admit.options_of(admission.claim_pending(connection, []))
-    assert {*options, "state"} == set(OPTIONS)
+        assert {*admission.claim_pending(connection, []).options, "state"} == set(OPTIONS)
+    admitted(service)
+    by_request = service.add(
+        "other", kwargs={"number": 3}, periodically="1 hour", when="2026-01-01", end="2998-01-01", jitter="5 seconds",
+        misfire_grace_time="20 minutes", catch_up="all", max_concurrent_runs=2, overlap="queue_one", queue="other",
+        priority=1, max_retries=4, retry_delay="3 seconds", time_limit="1 hour", description="What it is for",
+        tags=["red", "round"],
+    )  # fmt: skip
+    by_sql, its_own = service.job(), ("job_no", "job_id", "created_at", "updated_at", "version")
+    assert {name for name in by_request if by_request[name] != by_sql[name]} == set(its_own)
 
 
 # What it costs

@@ -246,9 +246,9 @@ def test_a_long_line_is_not_counted_to_its_end(queued, monkeypatch):
     monkeypatch.setattr(ledger, "MOST_AHEAD", 2)
     others_before_it(queued, 9)
     told(why(queued), "more than 2 of queue 'default'")
-    run = queued.runs()[0]
+    (run,) = [run for run in queued.runs() if run["job_id"]]
     with queued.engine.connect() as connection:
-        assert ledger.runs_ahead(connection, "default", run["claim_at"]) == 3
+        assert ledger.runs_ahead(connection, run) == 3
 
 
 def test_a_queued_run_waits_for_the_service(queued):
@@ -388,9 +388,53 @@ def test_what_is_in_the_way_of_a_fire_time_to_come(service):
 def test_an_open_run_that_would_have_the_next_one_skipped(queued):
     answer = ask(queued, queued.job()["next_run_at"])
     assert answer.verdict == "will_run"
-    told(answer, "Its run of ", " is queued; if it still is then, ", " is skipped.")
+    told(answer, "Its run of ", " is queued or executing; while that is so, a fire time is skipped.")
     queued.finish(queued.claim_one())
     assert "Its run of " not in ask(queued, queued.job()["next_run_at"]).words
+
+
+def test_several_open_runs_that_would_have_the_next_one_wait(staffed):
+    at = staffed.add(periodically="1 hour", max_concurrent_runs=2, overlap="queue_one")["starts_at"]
+    staffed.dispatch(at)
+    assert "executing" not in ask(staffed, staffed.job()["next_run_at"]).words, "one more may run"
+    staffed.dispatch(at + HOUR)
+    told(ask(staffed, at + 2 * HOUR), "2 runs of it are queued or executing; while that is so, a fire time waits.")
+
+
+def test_a_fire_time_that_waits_for_an_open_run(staffed):
+    staffed.add(periodically="1 hour", overlap="queue_one")
+    staffed.dispatch()
+    at = staffed.job()["next_run_at"]
+    staffed.dispatch(at)
+    staffed.execute_sql("UPDATE jobs SET next_run_at = next_run_at - interval '90 minutes'")
+    answer = ask(staffed, at - 1.5 * HOUR)
+    assert answer.verdict == "due"
+    told(answer, "It waits for a run of the job to end that is queued or executing.")
+
+
+def test_a_job_with_jitter_tells_when_it_starts(staffed):
+    following = hourly(staffed, jitter="10 minutes", misfire_grace_time="1 minute")["next_run_at"]
+    answer = ask(staffed, following)
+    assert answer.verdict == "will_run"
+    told(answer, f"The job will run at {format_datetime(following)}, with its jitter at ")
+    staffed.dispatch(following)
+    (run,) = staffed.runs()
+    assert format_datetime(run["claim_at"]) in answer.words
+    by = format_datetime(run["claim_at"] + MINUTE)
+    told(ask(staffed, following), "It may not start before ", f"If it has not started by {by}, it is missed.")
+
+
+def test_a_job_that_has_ended_has_no_further_fire_time(staffed):
+    staffed.add(periodically="1 hour", when="2998-01-01", end="2998-01-01T05:30")
+    answer = ask(staffed, "2998-01-02T05:00")
+    assert answer.verdict == "no_fire_time"
+    told(answer, "the one before it is 2998-01-01T05:00:00Z, there is none after it.")
+
+
+def test_a_run_of_a_later_priority_waits_for_more(queued):
+    others_before_it(queued, 3)
+    queued.execute_sql("UPDATE runs SET priority = 9 WHERE job_id IS NULL")
+    told(why(queued), "A worker is about to take it.")
 
 
 def test_a_paused_job_will_not_run(staffed):

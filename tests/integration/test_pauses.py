@@ -111,6 +111,21 @@ def test_a_one_off_job_that_the_pause_put_off_runs_at_its_end(service, scheduler
     assert service.states() == ["queued"]
 
 
+@pytest.mark.parametrize("by", ["hand", "itself"])
+def test_a_job_whose_last_fire_time_passed_in_the_pause_is_finished(service, by):
+    service.add(periodically="10 minutes", end="2998-01-01")
+    pause(service)
+    service.make_due(ago=25 * MINUTE)
+    service.execute_sql("UPDATE jobs SET ends_at = now() - interval '1 minute'")
+    if by == "hand":
+        define.change_state(service.engine, "job", "running")
+    else:
+        over(service)
+        admitted(service)
+    assert (service.job()["state"], told(service.job())) == ("finished", (None, None))
+    assert [(run["state"], run["missed_count"]) for run in service.runs()] == [("skipped", 3)]
+
+
 def test_a_long_pause_of_a_cron_job_is_settled_in_slices(service, monkeypatch):
     monkeypatch.setattr(admit, "SLICE", 100)
     service.add(periodically="* * * * *", when="2026-01-01")

@@ -2,7 +2,8 @@
 
 from datetime import datetime
 
-from bayesian_jobs.domain.job import JobState
+from bayesian_jobs.domain.job import JobState, Overlap
+from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.verdict import Verdict
 from bayesian_jobs.lifecycle.explanation.facts import Facts, Judged, job_paused, moment, sentence, service_paused
 from bayesian_jobs.store import ledger
@@ -17,8 +18,15 @@ def of(facts: Facts, fire_time: datetime) -> Judged:
     against = why_not(facts, fire_time)
     if against is not None:
         return Judged(Verdict.WILL_NOT_RUN, f"The job will not run at {moment(fire_time)}. {against}")
-    words = [f"The job will run at {moment(fire_time)}, if nothing changes.", *provisos(facts, fire_time)]
-    return Judged(Verdict.WILL_RUN, " ".join(words))
+    words = [f"The job will run at {moment(fire_time)}{delayed(facts, fire_time)}, if nothing changes."]
+    return Judged(Verdict.WILL_RUN, " ".join([*words, *provisos(facts)]))
+
+
+def delayed(facts: Facts, fire_time: datetime) -> str:
+    if facts.job["jitter"] is None:
+        return ""
+    start = fire_time + ledger.delay_of(facts.connection, facts.job["job_no"], fire_time)
+    return f", with its jitter at {moment(start)}"
 
 
 def why_not(facts: Facts, fire_time: datetime) -> str | None:
@@ -36,7 +44,7 @@ def why_not(facts: Facts, fire_time: datetime) -> str | None:
     return None
 
 
-def provisos(facts: Facts, fire_time: datetime) -> list[str]:
+def provisos(facts: Facts) -> list[str]:
     words = []
     if facts.is_pending:
         words.append(PENDING)
@@ -44,14 +52,23 @@ def provisos(facts: Facts, fire_time: datetime) -> list[str]:
         words.append(sentence(f"It is {job_paused(facts)}, and is resumed by then"))
     if paused := service_paused(facts):
         words.append(f"{paused[:-1]}, and is resumed by then.")
-    if run := ledger.open_run(facts.connection, facts.job):
-        words.append(f"Its run of {moment(run['scheduled_for'])} is {run['state']}; if it still is then, "
-                     f"{moment(fire_time)} is skipped.")  # fmt: skip
+    words += in_its_way(facts)
     if not facts.alive.schedulers:
         words.append(NO_SCHEDULER)
     if not facts.alive.consumers:
         words.append(f"No worker that takes runs from queue {facts.job['queue']!r} is alive.")
     return words
+
+
+def in_its_way(facts: Facts) -> list[str]:
+    """The runs that are open, if they are as many as the job may have."""
+    job = facts.job
+    running = ledger.open_fire_times(facts.connection, job["job_no"])
+    if len(running) < job["max_concurrent_runs"]:
+        return []
+    which = f"Its run of {moment(running[0])} is" if len(running) == 1 else f"{len(running)} runs of it are"
+    waits = job["overlap"] == Overlap.QUEUE_ONE or job["catch_up"] == CatchUp.ALL
+    return [f"{which} queued or executing; while that is so, a fire time {'waits' if waits else 'is skipped'}."]
 
 
 def of_passed(facts: Facts, fire_time: datetime) -> Judged:
@@ -67,6 +84,8 @@ def why_not_dispatched(facts: Facts) -> list[str]:
     words = [PENDING] if facts.is_pending else []
     if paused := service_paused(facts):
         words += [paused, LIKE_A_DOWNTIME]
+    if facts.job["waiting"]:
+        words.append("It waits for a run of the job to end that is queued or executing.")
     if not facts.alive.schedulers:
         words.append(NO_SCHEDULER)
     return words or ["A scheduler is about to do so."]

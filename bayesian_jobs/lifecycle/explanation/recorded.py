@@ -75,12 +75,20 @@ def why_queued(facts: Facts, run: Run) -> list[str]:
     """Everything that keeps it from starting, and when it is too late."""
     words = [*held_back(facts, run), *nobody(facts, run)]
     if not words:
-        ahead = ledger.runs_ahead(facts.connection, run["queue"], run["claim_at"])
+        ahead = ledger.runs_ahead(facts.connection, run)
         words = [in_line(run["queue"], ahead)] if ahead else ["A worker is about to take it."]
     grace = facts.job["misfire_grace_time"]
     if grace is not None and not run["begun"]:
-        words.append(f"If it has not started by {moment(run['scheduled_for'] + grace)}, it is missed.")
+        words.append(f"If it has not started by {moment(planned_start(facts, run) + grace)}, it is missed.")
     return words
+
+
+def planned_start(facts: Facts, run: Run) -> datetime:
+    """From when its grace counts."""
+    at: datetime = run["scheduled_for"]
+    if run["requested"]:
+        return at
+    return at + ledger.delay_of(facts.connection, facts.job["job_no"], at)
 
 
 def held_back(facts: Facts, run: Run) -> list[str]:

@@ -60,6 +60,15 @@ def test_the_time_itself_is_not_before_it(trigger):
     assert latest_before(trigger, second + MICROSECOND) == second
 
 
+@given(at=moments, end=moments)
+def test_of_what_ends(at, end):
+    for trigger in (
+        Interval(start=START, period=timedelta(minutes=50), end=end),
+        Cron(expression="*/20 3 * * 1-5", timezone="UTC", start=START, end=end),
+    ):
+        assert latest_before(trigger, at) == walked(trigger, at)
+
+
 def test_far_away_and_rare_is_found_as_well():
     rare = Cron(expression="0 0 29 2 *", timezone="UTC", start=datetime(1970, 1, 1, tzinfo=UTC))
     assert latest_before(rare, datetime(2103, 6, 1, tzinfo=UTC)) == datetime(2096, 2, 29, tzinfo=UTC)
