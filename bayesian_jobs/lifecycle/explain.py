@@ -139,7 +139,8 @@ def of_no_fire_time(facts: Facts, at: datetime, previous: datetime | None, follo
     words = [f"{moment(at)} is no fire time of {facts.name}: {before}, {after}."]
     if at < facts.now and facts.has_changed_since(at):
         words.append(changed(facts))
-    return Judged(Verdict.NO_FIRE_TIME, " ".join([*words, *looked_up(facts, previous), *looked_up(facts, following)]))
+    told_of = [previous, following] if previous and previous <= facts.now else [following]
+    return Judged(Verdict.NO_FIRE_TIME, " ".join([*words, *(told for each in told_of for told in looked_up(facts, each))]))
 
 
 def looked_up(facts: Facts, fire_time: datetime | None) -> list[str]:

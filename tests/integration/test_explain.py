@@ -514,6 +514,13 @@ def test_a_time_between_two_fire_times_tells_of_both(queued):
     )
 
 
+def test_of_two_fire_times_to_come_only_the_later_one_is_told_of(staffed):
+    following = hourly(staffed)["next_run_at"]
+    answer = ask(staffed, following + 1.5 * HOUR)
+    assert answer.words.count("The job will run at ") == 1
+    assert answer.words.endswith(f"The job will run at {format_datetime(following + 2 * HOUR)}, if nothing changes.")
+
+
 def test_without_a_time_it_is_of_now(queued):
     answer = ask(queued)
     assert answer.verdict == "no_fire_time"
