@@ -139,8 +139,9 @@ def of_no_fire_time(facts: Facts, at: datetime, previous: datetime | None, follo
     words = [f"{moment(at)} is no fire time of {facts.name}: {before}, {after}."]
     if at < facts.now and facts.has_changed_since(at):
         words.append(changed(facts))
-    told_of = [previous, following] if previous and previous <= facts.now else [following]
-    return Judged(Verdict.NO_FIRE_TIME, " ".join([*words, *(told for each in told_of for told in looked_up(facts, each))]))
+    if previous is not None and previous <= facts.now:
+        words += looked_up(facts, previous)
+    return Judged(Verdict.NO_FIRE_TIME, " ".join([*words, *looked_up(facts, following)]))
 
 
 def looked_up(facts: Facts, fire_time: datetime | None) -> list[str]:
