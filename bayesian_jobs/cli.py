@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bayesian_jobs import __version__
 from bayesian_jobs.errors import BayesianJobsError
-from bayesian_jobs.manage import commands
+from bayesian_jobs.manage import commands, default_jobs
 
 if TYPE_CHECKING:
     from bayesian_jobs.settings import Settings
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
     migrate_parser.add_argument("--to", metavar="REVISION", default="head", help="upgrade to this revision only")
     settings_parser = add(verbs, "settings", settings_, "list every setting: its value now, its default, its meaning")
     settings_parser.add_argument("--json", action="store_true", help="as JSON")
-    add_defaults(verbs)
+    default_jobs.add_to(verbs)
     commands.add_to(verbs)
     return top
 
@@ -89,9 +89,7 @@ def parser() -> argparse.ArgumentParser:
 def add(
     verbs: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, verb: Verb, summary: str
 ) -> argparse.ArgumentParser:
-    one: argparse.ArgumentParser = verbs.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-    )
+    one = commands.subparser(verbs, name, summary)
     one.set_defaults(verb=verb)
     return one
 
@@ -107,11 +105,6 @@ def add_worker(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
         default=[],
         help="run the Dramatiq actors of these modules or files instead of the handlers",
     )
-
-
-def add_defaults(verbs: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    one = add(verbs, "defaults", defaults, "check or register the default jobs")
-    one.add_argument("action", choices=("check", "register"), help="check: read the files only; register: store them")
 
 
 def at_least_one(text: str) -> int:
@@ -168,15 +161,3 @@ def settings_(arguments: argparse.Namespace, settings: "Settings") -> int:
 
     sys.stdout.write(listing.as_json(settings) if arguments.json else listing.as_table(settings))
     return 0
-
-
-def defaults(arguments: argparse.Namespace, settings: "Settings") -> int:
-    from bayesian_jobs.up import listing, prepare
-
-    if arguments.action == "check":
-        report, unchanged = prepare.check_defaults(settings), "usable"
-    else:
-        with prepare.usable_database(settings) as settings:
-            report, unchanged = prepare.register_defaults(settings), "unchanged"
-    sys.stdout.write(listing.of_defaults(report, unchanged))
-    return 1 if report.rejected else 0

@@ -116,5 +116,5 @@ class EmbeddedPostgresError(BayesianJobsError):
 
 def shortened(value: object, limit: int = 200) -> str:
     """The value as a message may quote it: one line, escaped, cut at `limit` characters."""
-    text = ascii(value) if isinstance(value, str) else repr(value)
+    text = ascii(str(value)) if isinstance(value, str) else repr(value)
     return text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"

@@ -1,5 +1,6 @@
 """Which Python values are JSON that PostgreSQL's JSONB keeps and gives back unchanged."""
 
+import json
 from collections.abc import Iterable
 from math import isfinite
 from typing import Any
@@ -40,6 +41,12 @@ def as_kept(value: Any) -> Any:
         case list():
             return [as_kept(item) for item in value]
     return value
+
+
+def same_json(one: Any, other: Any) -> bool:
+    """Whether JSONB keeps both as the same value. To Python, true is 1."""
+    one, other = (json.dumps(as_kept(value), sort_keys=True) for value in (one, other))
+    return bool(one == other)
 
 
 def _why_not_key(key: object) -> str | None:

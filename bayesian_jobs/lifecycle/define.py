@@ -42,7 +42,7 @@ def add(
     registry: Registry,
     spec: JobSpec,
     now: datetime,
-    origin: Mapping[str, str] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> bool:
     """Store a new job; False: its job_id is taken. `origin`: the file that it comes from. Raises InvalidOptions."""
     check_may_run(spec, now)
@@ -86,9 +86,14 @@ def delete(engine: Engine, job_id: str) -> list[str]:
     """Remove the job and cancel its queued runs; its history stays until retention. Raises JobNotFound."""
     with engine.begin() as connection:
         job = locked(connection, job_id)
-        store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_DELETED)
-        store.delete_job(connection, job["job_no"])
+        remove(connection, job)
         return [job["job_id"]]
+
+
+def remove(connection: Connection, job: Job) -> None:
+    """Remove a locked job and cancel its queued runs."""
+    store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_DELETED)
+    store.delete_job(connection, job["job_no"])
 
 
 def clean_failed(engine: Engine) -> list[str]:

@@ -1,6 +1,5 @@
 """Changing what a job is: some of its options, or all of them. Whatever changes, nothing fires by surprise."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -10,7 +9,7 @@ from sqlalchemy import Connection, Engine
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState, Overlap, parse_job_id
-from bayesian_jobs.domain.json_values import as_kept
+from bayesian_jobs.domain.json_values import same_json
 from bayesian_jobs.domain.misfire import Account, CatchUp, account
 from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
@@ -62,17 +61,13 @@ def become(connection: Connection, registry: Registry, job: Job, spec: JobSpec) 
         replace(connection, registry, job, spec)
 
 
-def replace(
-    connection: Connection, registry: Registry, job: Job, spec: JobSpec, origin: Mapping[str, str] | None = None
-) -> None:
+def replace(connection: Connection, registry: Registry, job: Job, spec: JobSpec) -> None:
     """Give a locked job a new definition; its state stays. Its queued runs will start with the new handler and
     kwargs. If the trigger changes, the next fire time lies in the future, and a job that was finished begins again; a
-    one-off time that has passed is refused. `origin`: the file that the definition comes from.
-
-    Raises InvalidOptions.
+    one-off time that has passed is refused. Raises InvalidOptions.
     """
     now = database_now(connection)
-    changes = columns(spec, registry, now) | {"state": job["state"], **(origin or {})}
+    changes = columns(spec, registry, now) | {"state": job["state"]}
     if trigger_of(job) == spec.trigger:
         del changes["next_run_at"]
     else:
@@ -141,9 +136,8 @@ def check_changeable(job: Job) -> None:
 def differs(definition: Mapping[str, Any], job: Job) -> bool:
     """Whether a definition is another one than the job's; where the job stands is no part of it."""
     parts = [name for name in definition if name not in ("state", "next_run_at", "kwargs")]
-    # As JSON, since to Python true is 1.
-    kwargs, stored = (json.dumps(as_kept(each["kwargs"]), sort_keys=True) for each in (definition, job))
-    return kwargs != stored or any(job[name] != definition[name] for name in parts)
+    changed = any(job[name] != definition[name] for name in parts)
+    return changed or not same_json(definition["kwargs"], job["kwargs"])
 
 
 def spec_of(job: Job, registry: Registry) -> JobSpec:

@@ -1,4 +1,5 @@
-"""Reading the YAML file of flows, strictly: what cannot be meant is reported with the flow's and the task's name."""
+"""Reading the YAML file of flows, strictly: what cannot be meant is told with the line, or with the flow's and the
+task's name."""
 
 import os
 import re
@@ -6,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bayesian_jobs.domain.flow import ActorTask, Definition, Flow, Subflow, expand
 from bayesian_jobs.errors import InvalidValue, SettingsError, shortened
-from bayesian_jobs.lifecycle.yaml_files import StrictLoader
+from bayesian_jobs.lifecycle.yaml_files import UnusableFile, read_yaml
 
 LONGEST_NAME = 200
+LARGEST_FILE = 4 * 1024 * 1024
 QUEUE = re.compile(r"[a-zA-Z_][a-zA-Z0-9._-]*")
 """What Dramatiq takes for the name of a queue."""
 
@@ -25,16 +25,9 @@ def read_flows(path: Path | None) -> Mapping[str, Flow]:
     if path is None:
         return {}
     try:
-        return expand(definitions(load(path)))
-    except InvalidValue as error:
+        return expand(definitions(read_yaml(path, LARGEST_FILE).value))
+    except (InvalidValue, UnusableFile) as error:
         raise SettingsError("JOBS_FLOWS", os.fspath(path), str(error)) from error
-
-
-def load(path: Path) -> Any:
-    try:
-        return yaml.load(path.read_text("utf-8"), StrictLoader)  # noqa: S506
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise InvalidValue(f"cannot be read: {' '.join(str(error).split())}") from error
 
 
 def definitions(document: object) -> dict[str, Definition]:

@@ -125,8 +125,15 @@ def json_object(text: str) -> dict[str, Any]:
 def group(
     parsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str
 ) -> "argparse._SubParsersAction[argparse.ArgumentParser]":
-    one = parsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    one = subparser(parsers, name, summary)
     return one.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+
+def subparser(
+    parsers: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, summary: str
+) -> argparse.ArgumentParser:
+    """Of the command `name`; the summary, a phrase, is also its description."""
+    return parsers.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
 
 
 def command(
@@ -135,9 +142,7 @@ def command(
     summary: str,
     to_calls: Callable[[argparse.Namespace], Sequence[calls.Call]],
 ) -> argparse.ArgumentParser:
-    one: argparse.ArgumentParser = parsers.add_parser(
-        name, help=summary, description=f"{summary[0].upper()}{summary[1:]}."
-    )
+    one = subparser(parsers, name, summary)
     one.add_argument("--api", metavar="URL", help="ask the API there (http://localhost:34000); omitted: the database")
     one.add_argument("--json", action="store_true", help="as JSON")
     one.set_defaults(verb=carry_out, to_calls=to_calls)

@@ -45,6 +45,17 @@ def change_job(connection: Connection, job_no: int, changes: Definition) -> int:
     return version
 
 
+def change_origin(connection: Connection, job_no: int, origin: Definition) -> None:
+    """Note which file a locked job comes from; that changes nothing of the job itself."""
+    connection.execute(update(jobs).where(jobs.c.job_no == job_no).values(**origin))
+
+
+def jobs_from_files(connection: Connection) -> list[tuple[str, str]]:
+    """The job_id of each job that comes from a default-job file, and the file's name."""
+    query = select(jobs.c.job_id, jobs.c.source).where(jobs.c.source.is_not(None)).order_by(jobs.c.job_id)
+    return [(job_id, source) for job_id, source in connection.execute(query)]
+
+
 def delete_job(connection: Connection, job_no: int) -> None:
     connection.execute(delete(jobs).where(jobs.c.job_no == job_no))
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from bayesian_jobs import __version__
 from bayesian_jobs.lifecycle.defaults import Report
+from bayesian_jobs.lifecycle.yaml_files import shown
 from bayesian_jobs.settings import Settings, without_password
 from bayesian_jobs.up.readiness import base_url
 
@@ -49,7 +50,7 @@ def database(configured: Settings) -> str:
 
 
 def default_jobs(configured: Settings, report: Report) -> Sequence[tuple[str, str]]:
-    """One line of counts and names, and one for each file that could not be used."""
+    """One line of names, and one for each thing that somebody should look at."""
     parts = [
         f"{word} {', '.join(job_ids)}"
         for word, job_ids in (
@@ -60,7 +61,9 @@ def default_jobs(configured: Settings, report: Report) -> Sequence[tuple[str, st
         if job_ids
     ]
     usable = "; ".join(parts) or f"none in {configured.default_jobs_dir}"
-    return [("Default jobs", usable), *(("", f"not used: {name}: {why}") for name, why in report.rejected)]
+    doubtful = [f"not used: {shown(flaw.file)}: {flaw}" for flaw in report.rejected]
+    doubtful += [f"orphaned: {orphan.job_id}: {orphan.file} defines it no more" for orphan in report.orphaned]
+    return [("Default jobs", usable), *(("", text) for text in doubtful)]
 
 
 def request(configured: Settings) -> str:

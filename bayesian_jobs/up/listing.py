@@ -1,15 +1,12 @@
-"""What the command line prints about settings and default jobs."""
+"""What the command line prints about settings."""
 
 import json
 from dataclasses import fields
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bayesian_jobs.domain.durations import format_duration
 from bayesian_jobs.settings import Settings, default_of, without_password
-
-if TYPE_CHECKING:
-    from bayesian_jobs.lifecycle.defaults import Report
 
 
 def rows(settings: Settings) -> list[dict[str, str | None]]:
@@ -56,11 +53,3 @@ def as_table(settings: Settings) -> str:
         "  ".join([*(f"{row[key] or '-':<{width}}" for key, width in widths.items()), row["meaning"] or ""]) + "\n"
         for row in table
     )
-
-
-def of_defaults(report: "Report", unchanged: str = "unchanged") -> str:
-    """One line for each default job or file that cannot be used."""
-    words = (("added", report.added), ("changed", report.changed), (unchanged, report.unchanged))
-    lines = [f"{word:<10} {job_id}" for word, job_ids in words for job_id in job_ids]
-    lines += [f"{'rejected':<10} {name}: {reason}" for name, reason in report.rejected]
-    return "".join(f"{line}\n" for line in lines) or "no default jobs\n"

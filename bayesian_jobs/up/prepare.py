@@ -5,12 +5,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from alembic.util import CommandError
+from sqlalchemy import Engine
 from sqlalchemy.exc import OperationalError
 
 from bayesian_jobs.bootstrap import database
 from bayesian_jobs.errors import BayesianJobsError, shortened
 from bayesian_jobs.handlers.registry import discover
 from bayesian_jobs.lifecycle import defaults
+from bayesian_jobs.lifecycle.default_files import Directory, read_directory
 from bayesian_jobs.settings import Settings, without_password
 from bayesian_jobs.store import migrations
 from bayesian_jobs.store.engine import make_engine
@@ -53,22 +55,31 @@ def migrate(settings: Settings, revision: str = "head") -> None:
         raise DatabaseUnreachable(url, error) from error
 
 
-def check_defaults(settings: Settings) -> defaults.Report:
+def check_defaults(settings: Settings) -> Directory:
     """What can be said of the default jobs' files without a database."""
-    return defaults.check(discover(settings.handlers, settings.queues), settings.default_jobs_dir, datetime.now(UTC))
+    registry = discover(settings.handlers, settings.queues)
+    return read_directory(settings.default_jobs_dir, registry, datetime.now(UTC))
 
 
-def register_defaults(settings: Settings) -> defaults.Report:
-    """Raises DatabaseUnreachable."""
+@contextmanager
+def current_database(settings: Settings, process: str) -> Iterator[Engine]:
+    """A connection to a database whose schema is current. Raises DatabaseUnreachable, SchemaNotCurrent."""
     url = settings.database_url
     assert url is not None
-    engine = make_engine(url, "defaults", pool_size=1)
+    engine = make_engine(url, process, pool_size=1)
     try:
         with engine.connect() as connection:
             if not migrations.is_current(connection):
                 raise SchemaNotCurrent(url)
-        return defaults.register(engine, discover(settings.handlers, settings.queues), settings.default_jobs_dir)
+        yield engine
     except OperationalError as error:
         raise DatabaseUnreachable(url, error) from error
     finally:
         engine.dispose()
+
+
+def register_defaults(settings: Settings, *, prune: bool = False) -> defaults.Report:
+    """Raises DatabaseUnreachable, SchemaNotCurrent."""
+    with current_database(settings, "defaults") as engine:
+        registry = discover(settings.handlers, settings.queues)
+        return defaults.register(engine, registry, settings.default_jobs_dir, prune=prune)

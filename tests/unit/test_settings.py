@@ -97,5 +97,5 @@ def test_a_tilde_is_the_home_directory(monkeypatch, tmp_path):
 
 def test_flows_in_another_encoding_are_refused_in_one_sentence(tmp_path: Path):
     (file := tmp_path / "flows.yaml").write_bytes("flüsse: {queue: a}".encode("latin-1"))
-    with pytest.raises(SettingsError, match=r"^JOBS_FLOWS='.*': cannot be read: 'utf-8' codec"):
+    with pytest.raises(SettingsError, match=r"^JOBS_FLOWS='.*': line 1: is not text in UTF-8"):
         read_flows(file)

@@ -6,12 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from bayesian_jobs import __version__
-from bayesian_jobs.lifecycle.defaults import Report
+from bayesian_jobs.lifecycle.defaults import Orphan, Report
+from bayesian_jobs.lifecycle.yaml_files import Flaw
 from bayesian_jobs.settings import Settings
 from bayesian_jobs.up.banner import banner
 
 CONFIGURED = Settings(data_dir=Path("/somewhere/data"), flows_file=Path("flows.yaml"))
-REPORT = Report(added=["one", "two"], unchanged=["three"], rejected=[("bad.yaml", "period: '1 month': no")])
+REPORT = Report(
+    added=["one", "two"],
+    unchanged=["three"],
+    orphaned=[Orphan("old", "old.yaml")],
+    rejected=[Flaw("bad.yaml", "'1 month': no", line=3, key="period")],
+)
 DSN = "host=/somewhere/data/socket user=bayesian_jobs dbname=bayesian_jobs"
 PIDS = {"api": 11, "scheduler": 12}
 
@@ -22,7 +28,7 @@ def written(settings: Settings = CONFIGURED, report: Report = REPORT) -> list[st
 
 
 def test_it_says_where_everything_is():
-    assert written()[1:10] == [
+    assert written()[1:11] == [
         f" bayesian-jobs {__version__} is ready after 1.2 s",
         "",
         " API           http://127.0.0.1:34000/api/v1",
@@ -31,7 +37,8 @@ def test_it_says_where_everything_is():
         "               psql 'host=/somewhere/data/socket user=bayesian_jobs dbname=bayesian_jobs'",
         " Broker        the same PostgreSQL",
         " Default jobs  added one, two; unchanged three",
-        "               not used: bad.yaml: period: '1 month': no",
+        "               not used: bad.yaml: line 3: period: '1 month': no",
+        "               orphaned: old: old.yaml defines it no more",
     ]
     assert " Processes     api 11, scheduler 12" in written()
 

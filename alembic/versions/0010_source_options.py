@@ -1,0 +1,25 @@
+"""A default job remembers the options that its file held, not only their digest: so that a changed file changes what
+changed in it, and leaves alone what an operator did."""
+
+from alembic import op
+
+revision = "0010"
+down_revision = "0008"
+
+OPTIONS = """
+ALTER TABLE jobs ADD COLUMN source_options jsonb, DROP COLUMN source_digest;
+COMMENT ON COLUMN jobs.source_options IS 'the options that the file held when it was last applied';
+"""
+
+DIGEST = """
+ALTER TABLE jobs ADD COLUMN source_digest text, DROP COLUMN source_options;
+COMMENT ON COLUMN jobs.source_digest IS 'SHA-256 of the options that the file held when it was last applied';
+"""
+
+
+def upgrade() -> None:
+    op.execute(OPTIONS)
+
+
+def downgrade() -> None:
+    op.execute(DIGEST)
