@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.admit import admit_jobs
+from bayesian_jobs.lifecycle.defaults_at_start import registering
 from bayesian_jobs.lifecycle.dispatch import BATCH, dispatch_batch
 from bayesian_jobs.lifecycle.recover import LOOK_EVERY, recover
 from bayesian_jobs.lifecycle.service import resume_if_over
@@ -172,13 +173,14 @@ def report(settled: Settled) -> None:
 
 
 def run(settings: Settings) -> int:
-    """Run one scheduler until SIGTERM or SIGINT."""
+    """Register the default jobs, and run one scheduler until SIGTERM or SIGINT."""
     configure_logging(settings.log_level)
     services = assemble(settings, "scheduler")
     scheduler = Scheduler(services.hot_engine, services.registry)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())
     log.info("ready")
-    scheduler.run_forever()
+    with registering(services.engine, services.registry, settings.default_jobs_dir):
+        scheduler.run_forever()
     log.info("stopped")
     return 0

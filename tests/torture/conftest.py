@@ -35,6 +35,7 @@ class Fleet:
         self.engine = create_engine(url, poolclass=NullPool)
         self.evidence = place / "evidence"
         self.log = place / "log"
+        (no_jobs := place / "default_jobs").mkdir()
         self.settings = {
             "PATH": os.environ["PATH"],
             "HOME": str(place),
@@ -42,6 +43,7 @@ class Fleet:
             "JOBS_HANDLERS": "marking",
             "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",
             "EVIDENCE": str(self.evidence),
+            "JOBS_DEFAULT_JOBS_DIR": str(no_jobs),
         }
         self.processes: list[subprocess.Popen[bytes]] = []
         self.sql("CREATE TABLE effects (run_id uuid)")
