@@ -369,7 +369,7 @@ def test_the_scheduler_goes_on_with_a_waiting_job_as_soon_as_its_run_has_ended(s
 
     service.add(periodically="1 hour", overlap="queue_one", catch_up="all", misfire_grace_time="1 day")
     service.make_due(ago=2 * HOUR + MINUTE)
-    scheduler = Scheduler(service.engine)
+    scheduler = Scheduler(service.engine, service.registry)
     thread = Thread(target=scheduler.run_forever)
     thread.start()
     try:
