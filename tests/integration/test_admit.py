@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
+from waiting import wait_for
 
+from bayesian_jobs import scheduler as scheduler_module
 from bayesian_jobs.api import codec
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions
@@ -393,6 +395,16 @@ def test_an_idle_scheduler_asks_one_statement_for_all_that_comes(service, schedu
         for name in ("open_service_statement", "claim_due_statement", "coming_statement"):
             setattr(dispatch, name, getattr(dispatch, name).statement)
     assert [name.removeprefix("bayesian_jobs_") for name in asked] == ["open_service", "claim_due", "coming"]
+
+
+def test_full_batch_after_full_batch_does_not_keep_a_pending_job_waiting(service, monkeypatch):
+    monkeypatch.setattr(scheduler_module, "ADMIT_EVERY", 0.05)
+    monkeypatch.setattr(scheduler_module, "dispatch_batch", lambda _: dispatch.Settled(scheduler_module.BATCH, 0, 0, 0))
+    busy = Scheduler(service.engine, service.registry)
+    with busy._membership.join(set()) as connection:
+        busy.tick(connection)
+        insert(service)
+        wait_for(lambda: (busy.tick(connection), service.job()["state"])[1] == "running")
 
 
 def test_what_comes_is_looked_up_in_partial_indexes(service):
