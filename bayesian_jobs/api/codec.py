@@ -92,6 +92,7 @@ def run(row: Row) -> dict[str, Any]:
         "missed": _missed(row),
         "requested": row["requested"],
         "retry_of": row["retry_of"],
+        "cancel_requested_at": _time(row["cancel_requested_at"]),
         "kwargs": row["kwargs"],
         "flow_id": row["flow_id"],
         "task": row["task"],

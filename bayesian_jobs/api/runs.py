@@ -106,7 +106,11 @@ class Cancel:
 
     @operation(RUNS, answers=REQUESTING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
-        """Cancel a queued run: it never starts."""
+        """Cancel a run that is queued or executing.
+
+        A queued run never starts. One that executes is interrupted; it is `running`, and holds `cancel_requested_at`,
+        until its worker has told how it ended.
+        """
         media.refuse_body(req)
         accept(resp, request.cancel(self.engine, run_id))
 

@@ -143,6 +143,7 @@ RUN = record(
     missed=maybe(ref("Missed")),
     requested=FLAG,
     retry_of=maybe(TEXT),
+    cancel_requested_at=maybe(TIME),
     kwargs=maybe(ANY_OBJECT),
     flow_id=maybe(TEXT),
     task=maybe(TEXT),

@@ -103,7 +103,10 @@ class Claimer(Thread):
 
     def _renew_lease(self, connection: Connection) -> None:
         if time.monotonic() >= self._renew_at:
-            self._membership.renew(connection, list(self._held_runs()), sorted(self.handover.queues))
+            queues = sorted(self.handover.queues)
+            to_cancel = self._membership.renew(connection, list(self._held_runs()), queues)
+            if to_cancel:
+                self.handover.cancel(to_cancel)
             self._renew_at = time.monotonic() + RENEW_EVERY
 
     def _round(self, connection: Connection) -> None:
@@ -183,6 +186,12 @@ class Claimer(Thread):
             self._retry_at if self._waiting else self._renew_at,
         )
         self._bell.sleep(wake_at - time.monotonic(), self._membership.session)
-        if self._membership.notified() & self.handover.queues:
+        self._heed(self._membership.notified())
+
+    def _heed(self, notified: set[str]) -> None:
+        """What somebody has notified of: a queue in which something waits, or a run that is to be cancelled."""
+        if notified & self.handover.queues:
             self._maybe_more = True
             self._wait = SOONEST
+        if notified & self.handover.held_runs():
+            self._renew_at = 0.0

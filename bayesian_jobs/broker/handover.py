@@ -1,6 +1,6 @@
 """What the threads of a worker and its claimer hand to each other: claimed runs one way, their results the other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
@@ -39,6 +39,7 @@ class Handover:
         self._lock = Lock()
         self._inboxes: dict[str, SimpleQueue[ClaimedRun]] = {}
         self._executing: dict[RunKey, ClaimedRun] = {}
+        self._cancels: dict[RunKey, Callable[[], None]] = {}
         self._results: list[Result] = []
         self._open = True
 
@@ -57,18 +58,26 @@ class Handover:
         except Empty:
             return None
 
+    def on_cancel(self, run: ClaimedRun, cancel: Callable[[], None]) -> None:
+        """Have `cancel` called when somebody has asked for this run to be cancelled: by the claimer's thread, and again
+        and again, until what came of the run is reported."""
+        with self._lock:
+            if run.key in self._executing:
+                self._cancels[run.key] = cancel
+
     def report(self, run: ClaimedRun, outcome: Outcome, message: Mapping[str, Any] | None = None) -> None:
         """Have the outcome recorded; only the first one that is reported of an attempt counts."""
         with self._lock:
             if run.key in self._executing:
                 self._results.append(Result(run, outcome, message))
-                del self._executing[run.key]
+                self._forget(run)
         self._bell.ring()
 
     def release(self, run: ClaimedRun) -> None:
         """The thread is idle again; what came of the run has been recorded by somebody else."""
         with self._lock:
-            reported = self._executing.pop(run.key, None) is None
+            reported = run.key not in self._executing
+            self._forget(run)
         if not reported:
             self._bell.ring()
 
@@ -140,6 +149,17 @@ class Handover:
             self._inboxes[run.queue].put(run)
         if not self._open:
             self.close()
+
+    def cancel(self, run_ids: Collection[str]) -> None:
+        """Tell those who execute these runs that they are to be cancelled. Who has not begun yet is told next time."""
+        with self._lock:
+            cancels = [cancel for (run_id, *_), cancel in self._cancels.items() if run_id in run_ids]
+        for cancel in cancels:
+            cancel()
+
+    def _forget(self, run: ClaimedRun) -> None:
+        self._executing.pop(run.key, None)
+        self._cancels.pop(run.key, None)
 
     def _idle_threads(self) -> int:
         return self._capacity - len(self._executing) if self._open else 0

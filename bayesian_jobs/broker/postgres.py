@@ -7,6 +7,7 @@ there are no delay queues. Nothing is prefetched: a message is claimed when a th
 import json
 from collections.abc import Iterable
 from datetime import timedelta
+from threading import get_ident
 from typing import Any
 
 import dramatiq
@@ -23,6 +24,7 @@ from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import Failed, HandedBack, RetryAt, Succeeded
 from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.errors import InvalidMessage
+from bayesian_jobs.interrupt import Cancellation
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.runs import NewMessage, any_open, cancel_queued, is_uuid, send_messages
@@ -41,6 +43,7 @@ class PostgresBroker(Broker):
         self.queues: dict[str, None] = {}
         self._claimer: Claimer | None = None
         self.add_middleware(ClaimerLife())
+        self.add_middleware(CancelMessages())
 
     @property
     def claimer(self) -> Claimer:
@@ -143,6 +146,35 @@ class ClaimerLife(Middleware):
 
     def after_worker_shutdown(self, broker: Broker, worker: dramatiq.Worker) -> None:
         postgres(broker).close()
+
+
+class CancelMessages(Middleware):
+    """Raises Cancelled in an actor whose message is to be cancelled. Of the runs of jobs, lifecycle/execute takes care
+    itself: what it does before and after the handler is not to be interrupted."""
+
+    def __init__(self) -> None:
+        self._threads: dict[int, Cancellation] = {}
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        run = claimed(message)
+        if run.message is not None:
+            cancellation = self._threads[get_ident()] = Cancellation()
+            postgres(broker).handover.on_cancel(run, cancellation.request)
+            cancellation.open_thread()
+
+    def after_process_message(
+        self,
+        broker: Broker,
+        message: MessageProxy,
+        *,
+        result: Any | None = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        if cancellation := self._threads.pop(get_ident(), None):
+            cancellation.close_thread()
+
+    def after_skip_message(self, broker: Broker, message: MessageProxy) -> None:
+        self.after_process_message(broker, message)
 
 
 class PostgresConsumer(Consumer):

@@ -18,7 +18,7 @@ class RunState(Described):
     FAILED = "failed", "its handler failed for good"
     MISSED = "missed", "too late, or collapsed into a later run: it was never executed"
     SKIPPED = "skipped", "no run was made for it: an earlier one was still going, or the job was paused or changed"
-    CANCELLED = "cancelled", "stopped by an operator, or its job was paused or deleted"
+    CANCELLED = "cancelled", "somebody asked for it, or its job was paused or deleted"
 
 
 TRANSITIONS: Final[Mapping[RunState, frozenset[RunState]]] = MappingProxyType(

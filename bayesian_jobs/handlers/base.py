@@ -52,6 +52,13 @@ class RunContext(Protocol):
         then. Opened when first asked for. When the run fails, or another attempt has taken over, nothing of
         it is kept."""
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has asked for the run to be cancelled. May be asked by any thread, at no cost."""
+
+    def check_cancelled(self) -> None:
+        """Raises Cancelled if somebody has asked for the run to be cancelled."""
+
     def send(self, messages: Sequence[Message]) -> list[str]:
         """Send the messages in the run's transaction: all of them or, when the run fails, none. Returns their
         run ids."""
@@ -77,6 +84,9 @@ class BaseHandler(ABC):
     """How often a failed attempt is tried again before the run has failed for good."""
     retry_delay: ClassVar[timedelta] = timedelta(seconds=15)
     """The wait before the first retry; it doubles with each further one, up to an hour."""
+    interruptible: ClassVar[bool] = True
+    """Whether cancelling its run raises Cancelled wherever it is (of a coroutine: cancels it at its `await`). If not,
+    it goes on until it asks: `self.run.check_cancelled()`."""
     example: ClassVar[Mapping[str, Any]] = {}
     """Keyword arguments to show in the documentation."""
     internal: ClassVar[bool] = False

@@ -7,7 +7,7 @@ All other outcomes go to `report`, which records those of many runs in one.
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Outcome
 from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.handlers.base import BaseHandler, Message
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.interrupt import Cancellation
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import plan_look_ups, run_transaction
@@ -34,6 +35,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Report = Callable[[ClaimedRun, Outcome], None]
+OnCancel = Callable[[ClaimedRun, Callable[[], None]], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,8 @@ class Workshop:
     flows: Mapping[str, Flow]
     retention: timedelta
     report: Report
+    on_cancel: OnCancel
+    """Has the callable called, by another thread, when somebody has asked for the run to be cancelled."""
 
 
 @dataclass(slots=True)
@@ -57,6 +61,7 @@ class Execution:
     engine: Engine
     resources: ExitStack = field(default_factory=ExitStack)
     opened: Connection | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
     @property
     def run_id(self) -> str:
@@ -79,6 +84,13 @@ class Execution:
         if self.opened is None:
             self.opened = self.resources.enter_context(run_transaction(self.engine))
         return self.opened
+
+    @property
+    def cancelled(self) -> bool:
+        return self.cancellation.requested
+
+    def check_cancelled(self) -> None:
+        self.cancellation.check()
 
     def send(self, messages: Sequence[Message]) -> list[str]:
         new = [
@@ -115,6 +127,7 @@ def execute(run: ClaimedRun, workshop: Workshop) -> None:
     """
     with ExitStack() as resources:
         execution = Execution(run, workshop.flows, workshop.retention, workshop.engine, resources)
+        workshop.on_cancel(run, execution.cancellation.request)
         outcome = attempt(execution, workshop)
     # Only now that the run's own transaction is over: what is reported may need what that had locked.
     if outcome is not None:
@@ -130,14 +143,27 @@ def attempt(execution: Execution, workshop: Workshop) -> Outcome | None:
         call(handler, execution, workshop)
         return commit(execution)
     except BaseException as error:
-        return failure(error, execution.run, handler)
+        return failure(error, execution, handler)
 
 
 def call(handler: type[BaseHandler], execution: Execution, workshop: Workshop) -> None:
     kwargs = workshop.registry.signature(handler.__name__).bind(execution.run.kwargs)
-    result = handler(execution).execute(**kwargs)
+    cancellation = execution.cancellation if handler.interruptible else Cancellation()
+    with cancellation.interrupting_thread():
+        result = handler(execution).execute(**kwargs)
     if inspect.iscoroutine(result):
-        asyncio.run(result)
+        asyncio.run(cancellable(result, cancellation))
+
+
+async def cancellable(work: Coroutine[Any, Any, Any], cancellation: Cancellation) -> None:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    try:
+        cancellation.open(lambda: loop.call_soon_threadsafe(task.cancel))
+        await work
+    finally:
+        cancellation.close()
+        work.close()
 
 
 def commit(execution: Execution) -> Outcome | None:
@@ -158,11 +184,14 @@ def commit(execution: Execution) -> Outcome | None:
     return None
 
 
-def failure(error: BaseException, run: ClaimedRun, handler: type[BaseHandler] | None) -> Outcome:
-    """What a raised exception means: another attempt after a while, or that the run has failed."""
+def failure(error: BaseException, execution: Execution, handler: type[BaseHandler] | None) -> Outcome:
+    """What a raised exception means: another attempt after a while, or that the run has failed; which is recorded as
+    cancelled if that was asked for."""
+    run = execution.run
     line, traceback = describe_exception(error)
-    log.warning("job=%s run=%s attempt %d of %s failed: %s", run.job_id, run.run_id, run.attempt, run.actor, line)
-    if handler is None or run.failures >= own(run.max_retries, handler.max_retries):
+    what = "was cancelled" if execution.cancelled else "failed"
+    log.warning("job=%s run=%s attempt %d of %s %s: %s", run.job_id, run.run_id, run.attempt, run.actor, what, line)
+    if handler is None or execution.cancelled or run.failures >= own(run.max_retries, handler.max_retries):
         return Failed(line, traceback)
     delay = own(run.retry_delay, handler.retry_delay)
     return RetryAt(min(delay * 2 ** min(run.failures, 16), max(delay, LONGEST_RETRY_DELAY)), line, traceback)

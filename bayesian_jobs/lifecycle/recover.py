@@ -53,7 +53,7 @@ def recover_from(connection: Connection, process_no: int, me: int, patience: tim
 
 def take_back(connection: Connection, dead: processes.DeadProcess) -> int:
     """Put the runs of a process that has just been given up back into their queues, or fail those that have been
-    taken back too often."""
+    taken back too often; those that somebody has asked to cancel end."""
     held = processes.held_runs(connection, dead.process_no, dead.holding)
     hopeless = [run for run in held if run.recoveries >= MAX_RECOVERIES]
     if hopeless:

@@ -52,12 +52,13 @@ def retry(engine: Engine, registry: Registry, run_id: str, kwargs: Mapping[str, 
 
 
 def cancel(engine: Engine, run_id: str) -> Run:
-    """Cancel a run that is queued: it never starts. Raises WrongState if it executes or has ended; RunNotFound."""
+    """Cancel a run. One that is queued never starts. One that executes is interrupted, and counts as executing until
+    its worker has told how it ended; it never starts again. Raises WrongState if it has ended; RunNotFound."""
     run = found(engine, run_id)
     with engine.begin() as connection:
-        cancelled = requests.cancel_if_queued(connection, run, reasons.CANCELLED_REQUESTED)
+        cancelled = requests.cancel(connection, run, reasons.CANCELLED_REQUESTED)
     if cancelled is None:
-        raise WrongState(f"Run {run_id} is {found(engine, run_id)['state']}; only a queued run can be cancelled")
+        raise WrongState(f"Run {run_id} has ended already: it is {found(engine, run_id)['state']}")
     return cancelled
 
 

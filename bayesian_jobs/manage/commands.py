@@ -86,7 +86,7 @@ def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = command(run, "retry", "try runs again that have failed, were cancelled or missed", calls.run_retry)
     named(one, "run_ids")
     one.add_argument("--kwargs", type=json_object, metavar="JSON", help="other keyword arguments: an object")
-    named(command(run, "cancel", "cancel queued runs", calls.run_cancel), "run_ids")
+    named(command(run, "cancel", "cancel runs that are queued or executing", calls.run_cancel), "run_ids")
 
 
 def add_options(one: argparse.ArgumentParser) -> None:

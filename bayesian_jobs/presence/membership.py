@@ -14,7 +14,7 @@ from bayesian_jobs.presence.bell import heard_payloads
 from bayesian_jobs.store import processes
 from bayesian_jobs.store.endings import Return, requeue_runs
 from bayesian_jobs.store.engine import is_lost
-from bayesian_jobs.store.notifications import JOBS_CHANGED, RUNS_QUEUED, notify_runs_queued
+from bayesian_jobs.store.notifications import JOBS_CHANGED, RUNS, notify_runs_queued
 
 LEASE = timedelta(seconds=10)
 """How long a process counts as alive without a word from it."""
@@ -39,7 +39,7 @@ class Membership:
         self._engine = engine
         self._kind = kind
         self._lease = lease
-        self._channel = RUNS_QUEUED if kind == "worker" else JOBS_CHANGED
+        self._channel = RUNS if kind == "worker" else JOBS_CHANGED
         self._process_no: int | None = None
         self.session: Session | None = None
 
@@ -64,11 +64,13 @@ class Membership:
                 self.session = None
                 connection.invalidate()  # The lock and the LISTEN must not outlive this use of the session.
 
-    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> None:
-        """Raises GivenUp."""
+    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> list[str]:
+        """Returns which of the runs that it executes are to be cancelled. Raises GivenUp."""
         with connection.begin():
-            if not processes.renew_lease(connection, self.process_no, self._lease, held, queues):
-                raise GivenUp
+            to_cancel = processes.renew_lease(connection, self.process_no, self._lease, held, queues)
+        if to_cancel is None:
+            raise GivenUp
+        return to_cancel
 
     def end(self, connection: Connection) -> None:
         with connection.begin():

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, MISSED_PASSED, PUNCTUAL, Account
 from bayesian_jobs.domain.reasons import SKIPPED_OVERLAP
 from bayesian_jobs.store.locks import LOCK_SERVICE
-from bayesian_jobs.store.notifications import RUNS_QUEUED
+from bayesian_jobs.store.notifications import RUNS
 from bayesian_jobs.store.open_runs import any_is_open, last_is_open, open_runs
 from bayesian_jobs.store.prepared import Prepared
 
@@ -112,7 +112,7 @@ advanced AS (
     WHERE j.job_no = d.job_no
 ),
 woken AS MATERIALIZED (
-    SELECT pg_notify('{RUNS_QUEUED}', queue) FROM (SELECT DISTINCT queue FROM recorded WHERE state = 'queued') AS q
+    SELECT pg_notify('{RUNS}', queue) FROM (SELECT DISTINCT queue FROM recorded WHERE state = 'queued') AS q
 )
 SELECT count(*) FILTER (WHERE state = 'queued') AS queued,
        coalesce(sum(missed_count) FILTER (WHERE state = 'missed'), 0)::bigint AS missed,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from bayesian_jobs.domain import reasons
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.flows import go_on
 from bayesian_jobs.store.notifications import JOBS_CHANGED
@@ -47,6 +48,9 @@ woken AS MATERIALIZED (
 SELECT run_id::text, (SELECT count(*) FROM woken) AS woken FROM ended
 """
 
+CANCELLED = "o.state = 'failed' AND r.cancel_requested_at IS NOT NULL"
+# Whether somebody has asked for a run to be cancelled is decided by its row as it is when it is locked: a request that
+# comes while the end is being recorded waits for it, or is obeyed by it. One that has succeeded all the same, has.
 FINISH = f"""
 WITH outcome AS MATERIALIZED (
     SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[],
@@ -54,11 +58,12 @@ WITH outcome AS MATERIALIZED (
         AS u(run_id, scheduled_for, attempt, state, reason, traceback, kwargs)
 ),
 ended AS (
-    UPDATE runs AS r SET state = o.state, finished_at = clock_timestamp(), reason = o.reason, traceback = o.traceback,
-        failures = r.failures + (o.state = 'failed')::int
+    UPDATE runs AS r SET state = CASE WHEN {CANCELLED} THEN 'cancelled' ELSE o.state END,
+        finished_at = clock_timestamp(), reason = CASE WHEN {CANCELLED} THEN %(cancelled)s::text ELSE o.reason END,
+        traceback = o.traceback, failures = r.failures + (o.state = 'failed' AND NOT ({CANCELLED}))::int
     FROM outcome AS o
     WHERE r.run_id = o.run_id AND r.scheduled_for = o.scheduled_for AND r.attempt = o.attempt AND r.state = 'running'
-    RETURNING r.run_id, r.job_no, r.job_id, r.actor, o.state, o.reason, o.traceback, o.kwargs::jsonb
+    RETURNING r.run_id, r.job_no, r.job_id, r.actor, r.state, r.reason, r.traceback, o.kwargs::jsonb
 ),
 {RECORD_END}"""
 
@@ -70,7 +75,9 @@ WITH lost AS MATERIALIZED (
     JOIN runs AS r USING (run_id, scheduled_for, attempt) LEFT JOIN jobs AS j ON j.job_no = r.job_no
 ),
 ended AS (
-    UPDATE runs AS r SET state = 'failed', finished_at = clock_timestamp(), reason = %(reason)s::text
+    UPDATE runs AS r SET finished_at = clock_timestamp(),
+        state = CASE WHEN r.cancel_requested_at IS NULL THEN 'failed' ELSE 'cancelled' END,
+        reason = CASE WHEN r.cancel_requested_at IS NULL THEN %(reason)s::text ELSE %(cancelled)s::text END
     FROM lost AS o
     WHERE r.run_id = o.run_id AND r.scheduled_for = o.scheduled_for AND r.attempt = o.attempt AND r.state = 'running'
     RETURNING r.run_id, r.job_no, r.job_id, r.actor, r.state, r.reason, r.traceback, o.kwargs
@@ -79,6 +86,7 @@ ended AS (
 
 # A run that goes back to the queue takes its job's present version, handler and queue along, under a lock that an edit
 # of the job waits for (or that waits for the edit); otherwise the old handler could come back for the new kwargs.
+# One that is to be cancelled ends here instead.
 REQUEUE = """
 WITH back AS MATERIALIZED (
     SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[],
@@ -97,8 +105,11 @@ held AS MATERIALIZED (
     LEFT JOIN locked AS j ON j.job_no = r.job_no
 )
 UPDATE runs AS r
-SET state = 'queued', claim_at = clock_timestamp() + b.delay, reason = b.reason, traceback = b.traceback,
-    begun = r.begun OR b.begun,
+SET state = CASE WHEN r.cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelled' END,
+    claim_at = CASE WHEN r.cancel_requested_at IS NULL THEN clock_timestamp() + b.delay END,
+    finished_at = CASE WHEN r.cancel_requested_at IS NOT NULL THEN clock_timestamp() END,
+    reason = CASE WHEN r.cancel_requested_at IS NULL THEN b.reason ELSE %(cancelled)s::text END,
+    traceback = b.traceback, begun = r.begun OR b.begun,
     failures = r.failures + b.failures, recoveries = r.recoveries + b.recoveries,
     job_version = j.version, actor = coalesce(j.handler, r.actor), queue = coalesce(j.queue, r.queue),
     priority = coalesce(j.priority, r.priority)
@@ -139,9 +150,9 @@ class Return:
 
 
 def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
-    """Record the ends, a failure entry for each failed run, and what the success of a flow's task starts. Returns the
-    run ids it was recorded for: a run whose attempt is over already (taken back, cancelled) is not among them, and
-    nothing of it changes."""
+    """Record the ends, a failure entry for each failed run, and what the success of a flow's task starts; one that has
+    failed after somebody had asked to cancel it is cancelled. Returns the run ids it was recorded for: a run whose
+    attempt is over already (taken back) is not among them, and nothing of it changes."""
     ended = finish_statement.run(
         connection,
         {
@@ -152,6 +163,7 @@ def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
             "reasons": [each.reason for each in endings],
             "tracebacks": [each.traceback for each in endings],
             "kwargs": [kwargs_of(each.run) if each.state == "failed" else None for each in endings],
+            "cancelled": reasons.CANCELLED_REQUESTED,
         },
     )
     recorded = {row.run_id for row in ended}
@@ -161,13 +173,14 @@ def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
 
 def fail_lost_runs(connection: Connection, runs: Sequence[tuple[str, datetime, int]], reason: str) -> None:
     """Record that running runs of a dead process, (run_id, scheduled_for, attempt), have failed, each with its
-    failure entry."""
+    failure entry; those that somebody has asked to cancel are cancelled."""
     run_ids, scheduled_fors, attempts = zip(*runs, strict=True)
     values = {
         "run_ids": list(run_ids),
         "scheduled_fors": list(scheduled_fors),
         "attempts": list(attempts),
         "reason": reason,
+        "cancelled": reasons.CANCELLED_REQUESTED,
     }
     fail_lost_statement.run(connection, values)
 
@@ -177,7 +190,8 @@ def kwargs_of(run: ClaimedRun) -> str:
 
 
 def requeue_runs(connection: Connection, returns: Sequence[Return]) -> dict[str, str]:
-    """Put running runs back into their queues, fenced by their attempt. Returns run id → queue of those put back."""
+    """Put running runs back into their queues, fenced by their attempt; those that somebody has asked to cancel end.
+    Returns run id → queue of all that were still in that attempt."""
     rows = requeue_statement.run(
         connection,
         {
@@ -190,6 +204,7 @@ def requeue_runs(connection: Connection, returns: Sequence[Return]) -> dict[str,
             "failures": [int(each.failed) for each in returns],
             "recoveries": [int(each.lost) for each in returns],
             "begun": [each.begun for each in returns],
+            "cancelled": reasons.CANCELLED_REQUESTED,
         },
     )
     return {row.run_id: row.queue for row in rows}

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, text
 
 from bayesian_jobs import __version__
 from bayesian_jobs.store import locks
+from bayesian_jobs.store.prepared import Prepared
 
 INSERT = text("""
 INSERT INTO processes (kind, hostname, pid, version, lease_until)
@@ -28,11 +29,14 @@ WHERE locktype = 'advisory' AND objsubid = 1 AND granted AND pid <> pg_backend_p
   AND (classid::bigint << 32) + objid::bigint = :presence + :process_no
 """)
 HOLD_LOCK = text("SELECT pg_advisory_lock(:presence + :process_no)")
-RENEW = text("""
-UPDATE processes SET lease_until = clock_timestamp() + :lease, missing_since = NULL, holding = CAST(:holding AS uuid[]),
-    queues = CAST(:queues AS text[])
-WHERE process_no = :process_no AND ended_at IS NULL
-""")
+RENEW = """
+UPDATE processes SET lease_until = clock_timestamp() + %(lease)s::interval, missing_since = NULL,
+    holding = %(holding)s::uuid[], queues = %(queues)s::text[]
+WHERE process_no = %(process_no)s::bigint AND ended_at IS NULL
+RETURNING ARRAY(SELECT run_id::text FROM runs
+                WHERE run_id = ANY(%(holding)s::uuid[]) AND worker = %(process_no)s::bigint AND state = 'running'
+                  AND cancel_requested_at IS NOT NULL) AS to_cancel
+"""
 END = text("""
 UPDATE processes SET ended_at = clock_timestamp(), holding = '{}' WHERE process_no = :process_no AND ended_at IS NULL
 """)
@@ -72,6 +76,8 @@ SELECT kind, count(*) FROM processes
 WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL GROUP BY kind
 """)
 PRUNE = text("DELETE FROM processes WHERE ended_at < clock_timestamp() - CAST(:retention AS interval)")
+
+renew_statement = Prepared("renew", RENEW)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +126,12 @@ def renew_lease(
     lease: timedelta,
     holding: Sequence[str] = (),
     queues: Sequence[str] = (),
-) -> bool:
-    """Say that the process is alive, which runs it executes, and from which queues it takes more. False: it has been
-    given up for dead."""
+) -> list[str] | None:
+    """Say that the process is alive, which runs it executes, and from which queues it takes more. Returns those runs
+    that somebody has asked to cancel; None: the process has been given up for dead."""
     values = {"process_no": process_no, "lease": lease, "holding": list(holding), "queues": list(queues) or None}
-    return connection.execute(RENEW, values).rowcount == 1
+    renewed = renew_statement.run(connection, values)
+    return list(renewed[0].to_cancel) if renewed else None
 
 
 def end(connection: Connection, process_no: int) -> None:

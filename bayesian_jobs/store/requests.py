@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import UUID
 
-from bayesian_jobs.store.notifications import notify_runs_queued
+from bayesian_jobs.store.notifications import notify_cancel_requested, notify_runs_queued
 from bayesian_jobs.store.open_runs import open_runs
 
 Row = Mapping[str, Any]
@@ -53,8 +53,11 @@ RETURNING *
 """).columns(**IDS)
 
 CANCEL = text("""
-UPDATE runs SET state = 'cancelled', claim_at = NULL, finished_at = clock_timestamp(), reason = :reason
-WHERE run_id = :run_id AND scheduled_for = :scheduled_for AND state = 'queued'
+UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), claim_at = NULL,
+    state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
+    finished_at = CASE state WHEN 'queued' THEN clock_timestamp() END,
+    reason = CASE state WHEN 'queued' THEN :reason END
+WHERE run_id = :run_id AND scheduled_for = :scheduled_for AND state IN ('queued', 'running')
 RETURNING *
 """).columns(**IDS)
 
@@ -81,11 +84,15 @@ def send_again(connection: Connection, run: Row, kwargs: Mapping[str, Any] | Non
     return again
 
 
-def cancel_if_queued(connection: Connection, run: Row, reason: str) -> Row | None:
-    """Cancel a run, if it is still queued. Waits for a claim of it that is under way."""
+def cancel(connection: Connection, run: Row, reason: str) -> Row | None:
+    """Cancel a run that is queued; note that one that executes is to be cancelled, and wake its worker. None if it has
+    ended. Waits for a claim, or a report, of it that is under way."""
     values = {"run_id": run["run_id"], "scheduled_for": run["scheduled_for"], "reason": reason}
     row = connection.execute(CANCEL, values).first()
-    return row._asdict() if row else None
+    if row is None:
+        return None
+    notify_cancel_requested(connection, row.run_id)
+    return row._asdict()
 
 
 def as_json(kwargs: Mapping[str, Any] | None) -> str | None:

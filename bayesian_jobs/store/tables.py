@@ -145,6 +145,7 @@ runs = Table(
     Column("requested", Boolean, nullable=False, server_default=text("false"), comment="somebody asked for it: it is of no fire time, and starts whatever state its job is in, unless that was paused later"),
     Column("kwargs", JSONB, comment="instead of those of the job"),
     Column("retry_of", UUID(as_uuid=False), comment="the run that this one tries again"),
+    Column("cancel_requested_at", Moment, comment="when somebody asked for it to be cancelled"),
     PrimaryKeyConstraint("run_id", "scheduled_for"),
     UniqueConstraint("job_no", "scheduled_for"),
     CheckConstraint(one_of("state", RunState), name="state"),

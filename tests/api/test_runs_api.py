@@ -92,6 +92,7 @@ def test_one_run_is_told_in_full(client: testing.TestClient, connection: Connect
         "task": None,
         "requested": False,
         "retry_of": None,
+        "cancel_requested_at": None,
         "kwargs": None,
     }
 
@@ -202,6 +203,18 @@ def test_a_retry_that_cannot_be_meant_is_refused(
     client.simulate_post(f"/api/v1/runs/{run_id}/cancel")
     problem = assert_problem(client.simulate_post(f"/api/v1/runs/{run_id}/retry", json=body), 400)
     assert option in [fault["option"] for fault in problem["errors"]]
+
+
+def test_cancelling_a_run_that_executes_is_accepted_and_told_until_its_worker_has_ended_it(
+    client: testing.TestClient, connection: Connection
+) -> None:
+    add_job(client, "a")
+    run_id = add_run(connection, "a", "2026-11-23T10:00:00Z", "running")
+    answer = client.simulate_post(f"/api/v1/runs/{run_id}/cancel")
+    assert (answer.status_code, answer.json["run"]["state"]) == (202, "running")
+    assert answer.json["run"]["cancel_requested_at"].endswith("Z")
+    assert client.simulate_get(f"/api/v1/runs/{run_id}").json == answer.json["run"]
+    assert client.simulate_post(f"/api/v1/runs/{run_id}/cancel").json == answer.json
 
 
 @pytest.mark.parametrize("path", ["/jobs/nobody/run", "/runs/nobody/retry", "/runs/nobody/cancel"])

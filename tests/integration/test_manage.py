@@ -102,7 +102,7 @@ def test_runs_are_listed_and_shown(document, said, service):
     (run,) = document("run", "list", "--job", "a", "--state", "queued")["runs"]
     assert document("run", "list")["runs"] == [run]
     assert document("run", "show", run["run_id"]) == run
-    assert f"scheduled_for  {run['scheduled_for']}\n" in said("run", "show", run["run_id"])
+    assert f"scheduled_for        {run['scheduled_for']}\n" in said("run", "show", run["run_id"])
 
 
 def test_the_service_is_paused_and_resumed(document):
