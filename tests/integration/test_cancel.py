@@ -66,10 +66,16 @@ class Asking(Waiting):
     """Is not interrupted; asks."""
 
     interruptible = False
+    told = threading.Event()
+    asked = threading.Event()
 
     def execute(self) -> None:
-        super().execute()
+        self.begun.set()
         wait_for(lambda: self.run.cancelled)
+        self.told.set()
+        while not self.go.wait(0.01):
+            pass
+        self.asked.set()
         self.run.check_cancelled()
 
 
@@ -106,7 +112,7 @@ def executing(service, database_url) -> Iterator:
     service.execute_sql("CREATE TABLE effects (run_id uuid)")
     engines = [make_engine(database_url, "worker"), make_engine(database_url, "worker", hot=True)]
     broker = handler_broker(Services(replace(load({}), database_url=database_url), *engines, service.registry))
-    for event in (Waiting.begun, Waiting.go, Awaiting.tidied):
+    for event in (Waiting.begun, Waiting.go, Asking.told, Asking.asked, Awaiting.tidied):
         event.clear()
 
     def begin(handler: type[BaseHandler], **options) -> str:
@@ -175,6 +181,14 @@ def test_the_job_of_a_cancelled_run_that_was_its_last_is_finished(executing):
     cancel(executing, executing.begin(Waiting))
     ended(executing)
     assert executing.job()["state"] == "finished"
+
+
+def test_a_handler_that_is_not_interruptible_goes_on_until_it_asks(executing):
+    cancel(executing, executing.begin(Asking))
+    assert Asking.told.wait(10)
+    Waiting.go.set()
+    assert Asking.asked.wait(10)
+    assert ended(executing)["state"] == "cancelled"
 
 
 def test_a_coroutine_tidies_up_when_it_is_cancelled(executing):

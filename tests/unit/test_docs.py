@@ -123,10 +123,10 @@ def test_every_option_of_a_job_is_in_the_table_of_the_behaviour() -> None:
 def test_the_example_of_a_handler_is_one() -> None:
     namespace: dict[str, object] = {}
     exec(blocks(ROOT / "docs/how-to/write-a-handler.md", "python")[0], namespace)
-    handler = namespace["CountRuns"]
+    handler = namespace["RemoveOldFiles"]
     assert isinstance(handler, type)
     assert issubclass(handler, BaseHandler)
-    assert Registry([handler]).endpoint("CountRuns") == "count-runs"
+    assert Registry([handler]).endpoint("RemoveOldFiles") == "remove-old-files"
 
 
 def test_every_page_shows_the_same_request() -> None:
