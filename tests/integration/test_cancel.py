@@ -25,7 +25,7 @@ from bayesian_jobs.interrupt import Cancelled
 from bayesian_jobs.lifecycle import recover, request
 from bayesian_jobs.settings import load
 from bayesian_jobs.store import endings, requests
-from bayesian_jobs.store.dispatch import finish_over_jobs
+from bayesian_jobs.store.dispatch import close_left_open
 from bayesian_jobs.store.engine import make_engine
 
 ASKED = reasons.CANCELLED_REQUESTED
@@ -295,7 +295,7 @@ def test_a_one_off_job_whose_cancelled_run_came_back_from_a_dead_worker_is_finis
     cancel(service, service.claim_one().run_id)
     look(service)
     with service.engine.begin() as connection:
-        finish_over_jobs(connection)
+        close_left_open(connection)
     assert (service.states(), service.job()["state"]) == (["cancelled"], "finished")
 
 
