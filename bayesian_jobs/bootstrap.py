@@ -62,6 +62,7 @@ def handler_broker(services: Services) -> PostgresBroker:
         flows=read_flows(services.settings.flows_file),
         retention=services.settings.retention,
         report=lambda run, outcome: broker.handover.report(run, outcome),
+        note_progress=lambda run, progress: broker.handover.note_progress(run, progress),
         on_cancel=lambda run, cancel: broker.handover.on_cancel(run, cancel),
     )
     declare_actors(broker, services.registry, lambda run: execute(run, workshop))

@@ -93,6 +93,7 @@ def run(row: Row) -> dict[str, Any]:
         "requested": row["requested"],
         "retry_of": row["retry_of"],
         "cancel_requested_at": _time(row["cancel_requested_at"]),
+        "progress": row["progress"],
         "kwargs": row["kwargs"],
         "flow_id": row["flow_id"],
         "task": row["task"],

@@ -12,6 +12,7 @@ Schema = dict[str, Any]
 
 TEXT: Schema = {"type": "string"}
 WHOLE: Schema = {"type": "integer"}
+NUMBER: Schema = {"type": "number"}
 FLAG: Schema = {"type": "boolean"}
 ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
 TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2026-11-24T05:00:00Z"]}
@@ -144,6 +145,7 @@ RUN = record(
     requested=FLAG,
     retry_of=maybe(TEXT),
     cancel_requested_at=maybe(TIME),
+    progress=maybe(ref("Progress")),
     kwargs=maybe(ANY_OBJECT),
     flow_id=maybe(TEXT),
     task=maybe(TEXT),
@@ -205,6 +207,7 @@ def components() -> dict[str, Schema]:
         "Run": RUN,
         "RunRequested": record(run=ref("Run")),
         "Retry": {"type": "object", "properties": {"kwargs": ANY_OBJECT}, "additionalProperties": False},
+        "Progress": record(done=NUMBER, total=maybe(NUMBER), text=maybe(TEXT)),
         "Missed": record(until=TIME, count=WHOLE),
         "RunList": page("runs", "Run"),
         "Handler": HANDLER,

@@ -7,6 +7,7 @@ lease is to be renewed. Its session holds the advisory lock that says that the p
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from threading import Thread
 
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 from bayesian_jobs.broker.handover import Demand, Handover
 from bayesian_jobs.broker.record import Result, record, record_singly
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.complaints import Complaints
 from bayesian_jobs.presence.membership import (
@@ -29,8 +31,9 @@ from bayesian_jobs.presence.membership import (
     one_line,
     trouble,
 )
-from bayesian_jobs.store.claims import Claim, claim_runs, next_claim_in, reject_runs
-from bayesian_jobs.store.engine import is_lost
+from bayesian_jobs.store.claims import Claim, RunKey, claim_runs, next_claim_in, reject_runs
+from bayesian_jobs.store.engine import is_busy, is_lost
+from bayesian_jobs.store.progress import keep_progress
 
 SOONEST, LATEST = 0.05, 1.0
 """Seconds to wait before looking again for runs that are due and yet cannot be claimed: doubled each time."""
@@ -99,6 +102,7 @@ class Claimer(Thread):
                 log.warning("a round failed; its results are recorded one by one: %s", one_line(error))
                 self._maybe_more, self._look_at = False, time.monotonic() + self._until_next(timedelta(0))
             self._sleep()
+        self._keep_progress(connection, self.handover.take_progress())
         self._membership.end(connection)
 
     def _renew_lease(self, connection: Connection) -> None:
@@ -107,12 +111,28 @@ class Claimer(Thread):
             to_cancel = self._membership.renew(connection, list(self._held_runs()), queues)
             if to_cancel:
                 self.handover.cancel(to_cancel)
+            self._keep_progress(connection, self.handover.take_progress())
             self._renew_at = time.monotonic() + RENEW_EVERY
+
+    def _keep_progress(self, connection: Connection, progress: Mapping[RunKey, Progress]) -> None:
+        """In a transaction of its own: it is never the reason why something that matters is not recorded."""
+        if not progress:
+            return
+        try:
+            with connection.begin():
+                keep_progress(connection, progress)
+        except DBAPIError as error:
+            if is_lost(error) or is_busy(error):
+                self.handover.return_progress(progress)
+            if is_lost(error):
+                raise
+            log.warning("the progress of %d runs could not be kept: %s", len(progress), one_line(error))
 
     def _round(self, connection: Connection) -> None:
         """Record and claim in one transaction. Results that cannot be recorded in it are recorded by themselves."""
         self._record_waiting(connection)
         demand = self.handover.take()
+        self._keep_progress(connection, demand.progress)
         self._look_at_new(demand.queues)
         look = demand.idle > 0 and bool(demand.queues) and (self._maybe_more or time.monotonic() >= self._look_at)
         if not demand.results and not look:

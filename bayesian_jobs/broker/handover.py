@@ -9,6 +9,7 @@ from typing import Any
 
 from bayesian_jobs.broker.record import Result
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.domain.run import HandedBack, Outcome
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.store.claims import ClaimedRun, RunKey
@@ -18,13 +19,15 @@ from bayesian_jobs.store.claims import ClaimedRun, RunKey
 class Demand:
     """What a round of the claimer has to do: results to record, and idle threads to find runs for.
 
-    `held` are the runs that are executing besides those whose results are here.
+    `held` are the runs that are executing besides those whose results are here; `progress` is the last word of those
+    that execute no longer.
     """
 
     results: list[Result]
     idle: int
     queues: list[str]
     held: list[str]
+    progress: Mapping[RunKey, Progress]
 
 
 class Handover:
@@ -40,6 +43,7 @@ class Handover:
         self._inboxes: dict[str, SimpleQueue[ClaimedRun]] = {}
         self._executing: dict[RunKey, ClaimedRun] = {}
         self._cancels: dict[RunKey, Callable[[], None]] = {}
+        self._progress: dict[RunKey, Progress] = {}
         self._results: list[Result] = []
         self._open = True
 
@@ -72,6 +76,12 @@ class Handover:
                 self._results.append(Result(run, outcome, message))
                 self._forget(run)
         self._bell.ring()
+
+    def note_progress(self, run: ClaimedRun, progress: Progress) -> None:
+        """Have it kept soon. Only the latest word counts, and none after the run's end."""
+        with self._lock:
+            if run.key in self._executing:
+                self._progress[run.key] = progress
 
     def release(self, run: ClaimedRun) -> None:
         """The thread is idle again; what came of the run has been recorded by somebody else."""
@@ -138,7 +148,19 @@ class Handover:
         with self._lock:
             results, self._results = self._results, []
             held = [run.run_id for run in self._executing.values()]
-            return Demand(results, self._idle_threads(), list(self._inboxes), held)
+            ended = {key: self._progress.pop(key) for key in [*self._progress] if key not in self._executing}
+            return Demand(results, self._idle_threads(), list(self._inboxes), held, ended)
+
+    def take_progress(self) -> dict[RunKey, Progress]:
+        """What has been noted of all runs since the last call."""
+        with self._lock:
+            progress, self._progress = self._progress, {}
+            return progress
+
+    def return_progress(self, progress: Mapping[RunKey, Progress]) -> None:
+        """What could not be kept now is to be taken again, as far as there is nothing later."""
+        with self._lock:
+            self._progress = {**progress, **self._progress}
 
     def deliver(self, runs: Iterable[ClaimedRun]) -> None:
         """Hand over runs that have just been claimed; after `close` they go back."""

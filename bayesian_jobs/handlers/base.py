@@ -59,6 +59,11 @@ class RunContext(Protocol):
     def check_cancelled(self) -> None:
         """Raises Cancelled if somebody has asked for the run to be cancelled."""
 
+    def report_progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
+        """Tell how far the work has come, for people to see. Costs next to nothing, and may be called by any thread, as
+        often as you like: the latest word is kept every two seconds, and with the end of the run. It is not part of
+        the run's own transaction. Raises nothing: what is no number is not kept, and is warned of in the log."""
+
     def send(self, messages: Sequence[Message]) -> list[str]:
         """Send the messages in the run's transaction: all of them or, when the run fails, none. Returns their
         run ids."""

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from bayesian_jobs.domain.flow import Flow
+from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Outcome, RetryAt, Succeeded
 from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.handlers.base import BaseHandler, Message
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 Report = Callable[[ClaimedRun, Outcome], None]
+NoteProgress = Callable[[ClaimedRun, Progress], None]
 OnCancel = Callable[[ClaimedRun, Callable[[], None]], None]
 
 
@@ -47,6 +49,7 @@ class Workshop:
     flows: Mapping[str, Flow]
     retention: timedelta
     report: Report
+    note_progress: NoteProgress
     on_cancel: OnCancel
     """Has the callable called, by another thread, when somebody has asked for the run to be cancelled."""
 
@@ -59,6 +62,7 @@ class Execution:
     flows: Mapping[str, Flow]
     retention: timedelta
     engine: Engine
+    note_progress: NoteProgress
     resources: ExitStack = field(default_factory=ExitStack)
     opened: Connection | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
@@ -91,6 +95,12 @@ class Execution:
 
     def check_cancelled(self) -> None:
         self.cancellation.check()
+
+    def report_progress(self, done: float, total: float | None = None, text: str | None = None) -> None:
+        try:
+            self.note_progress(self.run, Progress.of(done, total, text))
+        except Exception as error:
+            log.warning("job=%s run=%s its progress is not kept: %s", self.job_id, self.run_id, error)
 
     def send(self, messages: Sequence[Message]) -> list[str]:
         new = [
@@ -126,7 +136,9 @@ def execute(run: ClaimedRun, workshop: Workshop) -> None:
     Raises nothing but what stops the process.
     """
     with ExitStack() as resources:
-        execution = Execution(run, workshop.flows, workshop.retention, workshop.engine, resources)
+        execution = Execution(
+            run, workshop.flows, workshop.retention, workshop.engine, workshop.note_progress, resources
+        )
         workshop.on_cancel(run, execution.cancellation.request)
         outcome = attempt(execution, workshop)
     # Only now that the run's own transaction is over: what is reported may need what that had locked.

@@ -50,7 +50,7 @@ judged AS (
 started AS (
     UPDATE runs AS r
     SET state = 'running', claim_at = NULL, attempt = r.attempt + 1, worker = %(process_no)s::bigint,
-        started_at = clock.now, finished_at = NULL, reason = NULL, traceback = NULL
+        started_at = clock.now, finished_at = NULL, reason = NULL, traceback = NULL, progress = NULL
     FROM judged AS d CROSS JOIN clock
     WHERE r.run_id = d.run_id AND r.scheduled_for = d.scheduled_for AND d.verdict = 'running'
     RETURNING r.run_id, r.scheduled_for, r.job_no, r.job_id, r.attempt, r.failures, r.recoveries,

@@ -146,6 +146,7 @@ runs = Table(
     Column("kwargs", JSONB, comment="instead of those of the job"),
     Column("retry_of", UUID(as_uuid=False), comment="the run that this one tries again"),
     Column("cancel_requested_at", Moment, comment="when somebody asked for it to be cancelled"),
+    Column("progress", JSONB, comment="of the latest attempt: done, total, text"),
     PrimaryKeyConstraint("run_id", "scheduled_for"),
     UniqueConstraint("job_no", "scheduled_for"),
     CheckConstraint(one_of("state", RunState), name="state"),

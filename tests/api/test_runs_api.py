@@ -93,6 +93,7 @@ def test_one_run_is_told_in_full(client: testing.TestClient, connection: Connect
         "requested": False,
         "retry_of": None,
         "cancel_requested_at": None,
+        "progress": None,
         "kwargs": None,
     }
 

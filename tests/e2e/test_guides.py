@@ -77,6 +77,7 @@ def test_the_guide_to_handlers_leads_from_an_empty_file_to_a_run_in_the_history(
     assert (job["job_id"], job["handler"]) == ("tidy-up", "RemoveOldFiles")
     (run,) = json.loads(reader.sees(reader.take("bash"), '"state":"succeeded"'))["runs"]
     assert (run["job_id"], run["actor"], run["attempt"]) == ("tidy-up", "RemoveOldFiles", 1)
+    assert run["progress"] == {"done": 1, "total": 1, "text": "old.zip"}
     assert f"job=tidy-up run={run['run_id']} removed 1 files from downloads" in up.log
     assert [each.name for each in (up.place / "downloads").iterdir()] == ["new.zip"]
 
