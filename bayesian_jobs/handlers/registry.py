@@ -5,7 +5,7 @@ import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
 from typing import TypeGuard
 
@@ -95,7 +95,7 @@ def discover(packages: Sequence[str], queues: Sequence[str] = ()) -> Registry:
     for package in packages:
         found.update(dict.fromkeys(_handlers_of_package(package)))
     for entry_point in entry_points(group=ENTRY_POINTS):
-        found.update(dict.fromkeys(_handlers_of_entry(entry_point.name, entry_point.load())))
+        found.update(dict.fromkeys(_handlers_of_entry(entry_point)))
     return Registry(found, queues)
 
 
@@ -119,13 +119,18 @@ def _handlers_of_package(package: str) -> list[type[BaseHandler]]:
         raise SettingsError("JOBS_HANDLERS", package, reason) from error
 
 
-def _handlers_of_entry(name: str, loaded: object) -> list[type[BaseHandler]]:
-    if isinstance(loaded, ModuleType):
-        return [handler for module in _modules(loaded.__name__) for handler in _handlers_in(module)]
+def _handlers_of_entry(entry_point: EntryPoint) -> list[type[BaseHandler]]:
+    try:
+        loaded = entry_point.load()
+        if isinstance(loaded, ModuleType):
+            return [handler for module in _modules(loaded.__name__) for handler in _handlers_in(module)]
+    except Exception as error:
+        reason = f"cannot be imported: {type(error).__name__}: {error}"
+        raise HandlerUnusable(entry_point.name, f"entry point of {ENTRY_POINTS}", reason) from error
     if _is_handler(loaded):
         return [loaded]
     reason = f"{loaded!r} is neither a handler nor a module"
-    raise HandlerUnusable(name, f"entry point of {ENTRY_POINTS}", reason)
+    raise HandlerUnusable(entry_point.name, f"entry point of {ENTRY_POINTS}", reason)
 
 
 def _modules(name: str) -> Iterator[ModuleType]:

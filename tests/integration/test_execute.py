@@ -87,6 +87,20 @@ class Asynchronous(BaseHandler):
         self.done.set()
 
 
+class AsyncWriter(Writer):
+    """Works in the run's own transaction, as a coroutine."""
+
+    async def execute(self) -> None:
+        super().execute()
+
+
+class Logging(BaseHandler):
+    """Logs what it knows of its run."""
+
+    def execute(self) -> None:
+        self.log.info("attempt %d for %s", self.run.attempt, self.run.scheduled_for.isoformat())
+
+
 class Slow(BaseHandler):
     """Takes longer than it may."""
 
@@ -106,7 +120,7 @@ class Endless(BaseHandler):
             pass
 
 
-HANDLERS = (Recorder, Failing, Flaky, Writer, Overtaken, Asynchronous, Slow, Endless)
+HANDLERS = (Recorder, Failing, Flaky, Writer, Overtaken, Asynchronous, AsyncWriter, Logging, Slow, Endless)
 
 
 @pytest.fixture
@@ -153,6 +167,17 @@ def test_a_handler_gets_its_kwargs_as_its_annotations_say_and_knows_its_run(exec
 def test_a_coroutine_is_run(executing):
     assert executing.run(Asynchronous)["state"] == "succeeded"
     assert Asynchronous.done.is_set()
+
+
+def test_the_work_of_a_coroutine_in_its_transaction_commits_with_its_success(executing):
+    run = executing.run(AsyncWriter)
+    assert (run["state"], effects(executing)) == ("succeeded", [run["run_id"]])
+
+
+def test_each_line_that_a_handler_logs_names_its_job_and_its_run(executing, caplog):
+    caplog.set_level("INFO")
+    run = executing.run(Logging)
+    assert f"job=job run={run['run_id']} attempt 1 for {run['scheduled_for'].isoformat()}" in caplog.messages
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,15 @@ def test_entry_points_may_name_classes_and_modules(package: Path, monkeypatch: p
     assert "TheirWork" in discover([])
 
 
+def test_an_entry_point_that_cannot_be_imported_is_named(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (package / "broken.py").write_text("1 / 0\n")
+    point = metadata.EntryPoint("theirs", "their_jobs.broken", registry.ENTRY_POINTS)
+    monkeypatch.setattr(registry, "entry_points", lambda *, group: [point])
+
+    with pytest.raises(HandlerUnusable, match=r"theirs.*cannot be imported: ZeroDivisionError"):
+        discover([])
+
+
 def test_an_entry_point_that_is_no_handler_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     point = SimpleNamespace(name="odd", load=lambda: 3)
     monkeypatch.setattr(registry, "entry_points", lambda *, group: [point])
