@@ -105,6 +105,14 @@ def test_runs_are_listed_and_shown(document, said, service):
     assert f"scheduled_for        {run['scheduled_for']}\n" in said("run", "show", run["run_id"])
 
 
+def test_a_run_that_executes_is_asked_to_stop(document, said, service):
+    said(*PRUNE)
+    service.dispatch()
+    run_id = service.claim_one().run_id
+    assert "state                running\n" in said("run", "cancel", run_id)
+    assert document("run", "show", run_id)["cancel_requested_at"] is not None
+
+
 def test_the_service_is_paused_and_resumed(document):
     assert document("service", "show") == {"state": "running"}
     assert document("service", "pause") == {"state": "paused"}
