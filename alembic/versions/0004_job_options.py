@@ -28,6 +28,13 @@ ALTER TABLE jobs
     ADD CONSTRAINT jobs_priority_check CHECK (priority BETWEEN 0 AND 9),
     ADD CONSTRAINT jobs_max_retries_check CHECK (max_retries >= 0),
     ADD CONSTRAINT jobs_attempts_check CHECK (retry_delay > interval '0' AND time_limit > interval '0'),
+    ADD CONSTRAINT jobs_limits_check CHECK (state = 'pending' OR (
+        starts_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
+        AND ends_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
+        AND next_run_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
+        AND jitter <= interval '99999 days' AND misfire_grace_time <= interval '99999 days'
+        AND retry_delay <= interval '99999 days' AND time_limit <= interval '99999 days'
+        AND extract(year FROM period) = 0 AND extract(month FROM period) = 0)),
     DROP CONSTRAINT jobs_times_check,
     ADD CONSTRAINT jobs_times_check CHECK (isfinite(starts_at) AND isfinite(next_run_at) AND isfinite(ends_at));
 DROP INDEX jobs_due;
@@ -75,6 +82,7 @@ DROP INDEX runs_claim;
 CREATE INDEX runs_claim ON runs (queue, claim_at) WHERE claim_at IS NOT NULL;
 ALTER TABLE runs DROP COLUMN priority;
 ALTER TABLE jobs
+    DROP CONSTRAINT jobs_limits_check,
     DROP CONSTRAINT jobs_times_check,
     ADD CONSTRAINT jobs_times_check CHECK (isfinite(starts_at) AND isfinite(next_run_at)),
     DROP COLUMN ends_at, DROP COLUMN jitter, DROP COLUMN catch_up, DROP COLUMN max_concurrent_runs,

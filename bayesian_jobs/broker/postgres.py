@@ -234,7 +234,7 @@ class RunProxy(MessageProxy):
 
 def options_of(run: ClaimedRun) -> dict[str, Any]:
     """What Dramatiq is to do differently from what the actor says."""
-    return {} if run.time_limit is None else {"time_limit": run.time_limit // timedelta(milliseconds=1)}
+    return {} if run.time_limit is None else {"time_limit": max(run.time_limit // timedelta(milliseconds=1), 1)}
 
 
 def body_of(message: Message[Any]) -> dict[str, Any]:

@@ -77,6 +77,8 @@ def set_state(connection: Connection, job_id: str, wanted: str, words: Pause | N
     if job["state"] != wanted:
         check_not_over(job, wanted)
         pause(connection, job, words or Pause()) if wanted == JobState.PAUSED else resume(connection, job)
+    elif wanted == JobState.PAUSED and has_run_since_paused(job):
+        pause(connection, job, words or Pause(job["paused_reason"], job["paused_until"]))
     elif words and wanted == JobState.PAUSED and any(job[name] != value for name, value in words.columns.items()):
         store.change_job(connection, job["job_no"], words.columns)
         notify_jobs_changed(connection)
@@ -117,6 +119,12 @@ def resume(connection: Connection, job: Job) -> None:
         changes = running_from(skip_paused(connection, job, database_now(connection)))
     store.change_job(connection, job["job_no"], changes)
     notify_jobs_changed(connection)
+
+
+def has_run_since_paused(job: Job) -> bool:
+    """Whether a run has been asked for since: a new pause is for that as well."""
+    last, paused_at = job["last_scheduled_for"], job["paused_at"]
+    return last is not None and (paused_at is None or last > paused_at)
 
 
 def running_from(next_run_at: datetime | None) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, readable_trigger, set_state, trigger_of
-from bayesian_jobs.lifecycle.options import parse_changes, parse_options
+from bayesian_jobs.lifecycle.options import check_fires, parse_changes, parse_options
 from bayesian_jobs.lifecycle.reader import member_of
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
@@ -88,7 +88,11 @@ def replace(connection: Connection, registry: Registry, job: Job, spec: JobSpec)
 
 
 def check_lies_ahead(trigger: Trigger, now: datetime) -> None:
-    """A job that is changed into one that runs once must not run at once, or again. Raises InvalidOptions."""
+    """A job that is changed must have a fire time, and one that is to run once must not run at once, or again.
+
+    Raises InvalidOptions.
+    """
+    check_fires(trigger, now)
     if isinstance(trigger, Once) and trigger.at <= now:
         reason = "has passed, and a job that is changed does not run at once; name a time to come"
         raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
@@ -108,11 +112,13 @@ def skip_replaced(connection: Connection, job: Job, now: datetime) -> None:
 
 
 def anchored(options: Mapping[str, Any], job: Job) -> dict[str, Any]:
-    """The options, all of them, for a job that exists: it keeps the `when` that it has if they give none, or one
-    without a year that named it."""
-    at: datetime = job["starts_at"]
-    when = options.get("when")
-    return {**options, "when": format_datetime(at) if when is None or names(when, at) else when}
+    """The options, all of them, for a job that exists: it keeps the `when` that it has if they give none, and its
+    `when` and `end` if they give one without a year that named it."""
+    anchors = {"when": options.get("when") or format_datetime(job["starts_at"]), "end": options.get("end")}
+    for name, at in (("when", job["starts_at"]), ("end", job["ends_at"])):
+        if anchors[name] is not None and at is not None and names(anchors[name], at):
+            anchors[name] = format_datetime(at)
+    return {**options, **anchors}
 
 
 def names(text: Any, at: datetime) -> bool:

@@ -21,7 +21,7 @@ from bayesian_jobs.domain.job import (
     parse_description,
     parse_job_id,
 )
-from bayesian_jobs.domain.misfire import CatchUp
+from bayesian_jobs.domain.misfire import PUNCTUAL, CatchUp
 from bayesian_jobs.domain.trigger import (
     Cron,
     Interval,
@@ -152,6 +152,9 @@ def check_together(reader: Reader, named: set[str], spec: JobSpec) -> None:
     endless = spec.catch_up == CatchUp.ALL and spec.misfire_grace_time is None
     if endless and asked(reader, named, {"catch_up", "misfire_grace_time"}):
         reader.faults.append(Fault("catch_up", spec.catch_up, "needs misfire_grace_time, which says how far back"))
+    useless = spec.overlap == Overlap.QUEUE_ONE and spec.catch_up == CatchUp.NONE
+    if useless and asked(reader, named, {"catch_up", "overlap"}):
+        reader.faults.append(Fault("overlap", spec.overlap, "runs what has passed, which catch_up 'none' forbids"))
     period = spec.trigger.period if isinstance(spec.trigger, Interval) else None
     if spec.jitter and period and spec.jitter >= period and asked(reader, named, {"jitter", *TRIGGER}):
         reader.faults.append(Fault("jitter", format_duration(spec.jitter), "must be shorter than the period"))
@@ -164,9 +167,20 @@ def asked(reader: Reader, named: set[str], options: set[str]) -> bool:
 def check_may_run(spec: JobSpec, now: datetime) -> None:
     """A new job must not be one that would never run. Raises InvalidOptions."""
     trigger, grace = spec.trigger, spec.misfire_grace_time
+    check_fires(trigger, now)
     if isinstance(trigger, Once) and grace is not None and trigger.at + grace < now:
         reason = "lies in the past, and misfire_grace_time is over as well: the job would never run"
         raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
+    if isinstance(trigger, Once) and spec.catch_up == CatchUp.NONE and trigger.at + PUNCTUAL < now:
+        reason = "has passed for more than a minute, and the job does not catch up: it would never run"
+        raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
+
+
+def check_fires(trigger: Trigger, now: datetime) -> None:
+    """A job that is new, or gets another trigger, must have a fire time. Raises InvalidOptions."""
+    if first_fire(trigger, now) is None:
+        option, at = ("when", trigger.start) if trigger.end is None else ("end", trigger.end)
+        raise InvalidOptions([Fault(option, format_datetime(at), "leaves no fire time")])
 
 
 def offered(registry: Registry, name: str) -> str:
@@ -204,8 +218,6 @@ def read_trigger(reader: Reader, now: datetime) -> Trigger | None:
             reader.fault("timezone", "is for a cron expression in 'periodically'")
     if len(reader.faults) > faults_before:
         return None
-    if first_fire(trigger, now) is None:
-        reader.fault("when" if end is None else "end", "leaves no fire time")
     return trigger
 
 

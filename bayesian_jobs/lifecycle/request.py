@@ -31,8 +31,8 @@ def run_now(engine: Engine, job_id: str) -> Run:
 
 
 def retry(engine: Engine, registry: Registry, run_id: str, kwargs: Mapping[str, Any] | None) -> Run:
-    """Run what a run was to do once more, as a run of its own that names the first one; without `kwargs` with those
-    that its job (or message) has now.
+    """Run what a run was to do once more, as a run of its own that names the first one; without `kwargs` with its own,
+    if it has any, or else with those that its job (or message) has now.
 
     Raises WrongState for a run that has not failed, was not cancelled or missed, whose job is deleted or has an open
     run; InvalidOptions for kwargs that do not fit; RunNotFound.
@@ -42,10 +42,11 @@ def retry(engine: Engine, registry: Registry, run_id: str, kwargs: Mapping[str, 
     with engine.begin() as connection:
         if run["job_no"] is None:
             check_message(run, kwargs)
-            return requests.send_again(connection, run, kwargs)
+            return sent_again(connection, run, kwargs)
         job = jobs.lock_job(connection, run["job_id"])
         if job is None or job["job_no"] != run["job_no"]:
             raise WrongState(f"Run {run_id} cannot be tried again: its job {run['job_id']!r} has been deleted")
+        kwargs = run["kwargs"] if kwargs is None else kwargs
         if kwargs is not None and (faults := registry.signature(job["handler"]).validate(kwargs)):
             raise InvalidOptions(faults)
         return requested(connection, job, kwargs, run["run_id"])
@@ -57,6 +58,8 @@ def cancel(engine: Engine, run_id: str) -> Run:
     run = found(engine, run_id)
     with engine.begin() as connection:
         cancelled = requests.cancel(connection, run, reasons.CANCELLED_REQUESTED)
+        if cancelled is not None and cancelled["state"] == RunState.CANCELLED:
+            requests.let_go_on(connection, run)
     if cancelled is None:
         raise WrongState(f"Run {run_id} has ended already: it is {found(engine, run_id)['state']}")
     return cancelled
@@ -65,9 +68,18 @@ def cancel(engine: Engine, run_id: str) -> Run:
 def requested(connection: Connection, job: Job, kwargs: Mapping[str, Any] | None, retry_of: str | None) -> Run:
     if job["state"] == JobState.PENDING:
         raise WrongState(f"Job {job['job_id']!r} is pending: not taken up yet")
-    if requests.open_runs_of(connection, job) >= job["max_concurrent_runs"]:
-        raise WrongState(f"A run of job {job['job_id']!r} is still queued or executing ({job['last_run_id']})")
+    if (count := requests.open_runs_of(connection, job)) >= job["max_concurrent_runs"]:
+        which = f"A run of job {job['job_id']!r} is" if count == 1 else f"{count} runs of job {job['job_id']!r} are"
+        raise WrongState(f"{which} still queued or executing (the last one: {job['last_run_id']})")
     return requests.request_run(connection, job, kwargs, retry_of)
+
+
+def sent_again(connection: Connection, run: Run, kwargs: Mapping[str, Any] | None) -> Run:
+    """Raises RunNotFound if retention has taken the run away meanwhile."""
+    again = requests.send_again(connection, run, kwargs)
+    if again is None:
+        raise RunNotFound(run["run_id"])
+    return again
 
 
 def found(engine: Engine, run_id: str) -> Run:

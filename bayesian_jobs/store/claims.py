@@ -16,27 +16,33 @@ from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
 from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.prepared import Prepared
 
-# What becomes of a queued run `r`, judged by its job `j` as it is now. The grace counts from when the run was to start,
-# and no longer once a handler has begun to work on it. A run that was asked for obeys only a pause that came later.
+# What becomes of a queued run `r`, judged by its job `j` as it is now. The grace counts from when the run was to start
+# (by its jitter, also if that has been changed since), and no longer once a handler has begun to work on it. A run that
+# was asked for obeys only a pause that came later.
 VERDICT = """
     CASE WHEN r.job_no IS NULL THEN 'running'
          WHEN j.job_no IS NULL THEN 'cancelled'
          WHEN j.state <> 'running' AND (NOT r.requested OR r.scheduled_for <= j.paused_at) THEN 'cancelled'
-         WHEN NOT r.begun AND r.scheduled_for + j.misfire_grace_time
-              + CASE WHEN j.jitter IS NULL OR r.requested THEN interval '0'
-                     ELSE bayesian_jobs_delay(j.jitter, j.job_id, r.scheduled_for) END < clock.now THEN 'missed'
+         WHEN NOT r.begun AND j.misfire_grace_time + greatest(
+             r.scheduled_for + CASE WHEN j.jitter IS NULL OR r.requested THEN interval '0'
+                                    ELSE bayesian_jobs_delay(j.jitter, j.job_id, r.scheduled_for) END,
+             CASE WHEN r.attempt = 0 AND r.claim_at > r.queued_at THEN r.claim_at END) < clock.now THEN 'missed'
          ELSE 'running' END
 """
 
+# The priorities are looked into one by one: an index of all would be walked through whatever waits for a later time.
 # The version check makes a claim that raced with an edit come to nothing: the edit has brought the queued run under its
 # own version, which is seen here, beside the job as this statement's older snapshot shows it.
 CLAIM = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 due AS MATERIALIZED (
-    SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue) CROSS JOIN LATERAL (
-        SELECT run_id, scheduled_for, job_no, job_version, begun, requested, kwargs FROM runs
-        WHERE queue = q.queue AND claim_at <= (SELECT now FROM clock)
-        ORDER BY priority, claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
+    SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue)
+    CROSS JOIN generate_series({FIRST_PRIORITY}, {LAST_PRIORITY}) AS p(priority)
+    CROSS JOIN LATERAL (
+        SELECT run_id, scheduled_for, job_no, job_version, attempt, begun, requested, queued_at, claim_at, kwargs
+        FROM runs
+        WHERE queue = q.queue AND priority = p.priority::smallint AND claim_at <= (SELECT now FROM clock)
+        ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
     ) AS r
     WHERE (SELECT state FROM service) = 'running'
     LIMIT %(limit)s::bigint

@@ -105,10 +105,14 @@ advanced AS (
         last_scheduled_for = CASE WHEN d.has_run THEN d.last ELSE j.last_scheduled_for END,
         open_runs = CASE WHEN d.max_concurrent_runs > 1 AND d.has_run THEN d.open || d.last
                          ELSE nullif(d.open, '{{}}') END,
-        state = CASE WHEN d.next IS NULL AND d.verdict IN ('late', 'passed')
-                      AND NOT coalesce(d.open <> '{{}}', d.last_is_open) THEN 'finished' ELSE j.state END
+        state = CASE WHEN d.is_over THEN 'finished' ELSE j.state END,
+        updated_at = CASE WHEN d.is_over THEN %(now)s::timestamptz ELSE j.updated_at END
     -- A hashed look-up for each row; what the planner makes of a join of two such lists takes four times as long.
-    FROM (SELECT *, run_id IN (SELECT run_id FROM recorded) AS has_run FROM judged OFFSET 0) AS d
+    FROM (
+        SELECT *, run_id IN (SELECT run_id FROM recorded) AS has_run,
+            next IS NULL AND verdict IN ('late', 'passed') AND NOT coalesce(open <> '{{}}', last_is_open) AS is_over
+        FROM judged OFFSET 0
+    ) AS d
     WHERE j.job_no = d.job_no
 ),
 woken AS MATERIALIZED (

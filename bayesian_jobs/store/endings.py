@@ -27,17 +27,19 @@ failure_entry AS (
     FROM ended WHERE state = 'failed'
 ),
 over AS MATERIALIZED (
-    SELECT jobs.job_no, jobs.waiting FROM jobs JOIN ended USING (job_no)
-    WHERE jobs.waiting OR (jobs.next_run_at IS NULL AND jobs.state IN ('running', 'paused')
-        AND (jobs.open_runs IS NULL OR NOT EXISTS (
-            SELECT FROM runs JOIN unnest(jobs.open_runs) AS known(at) ON runs.scheduled_for = known.at
-            WHERE runs.job_no = jobs.job_no AND runs.state IN ('queued', 'running')
-              AND runs.run_id NOT IN (SELECT run_id FROM ended))))
+    SELECT jobs.job_no, jobs.waiting, jobs.open_runs FROM jobs JOIN ended USING (job_no)
+    WHERE jobs.waiting OR (jobs.next_run_at IS NULL AND jobs.state IN ('running', 'paused'))
     FOR UPDATE OF jobs SKIP LOCKED
 ),
+-- Each known run must be seen to have ended: one that this statement's snapshot does not show yet is open.
+done AS MATERIALIZED (
+    SELECT over.job_no FROM over WHERE NOT over.waiting AND NOT EXISTS (
+        SELECT FROM unnest(over.open_runs) AS known(at) WHERE NOT EXISTS (
+            SELECT FROM runs WHERE runs.job_no = over.job_no AND runs.scheduled_for = known.at
+              AND (runs.state NOT IN ('queued', 'running') OR runs.run_id IN (SELECT run_id FROM ended))))
+),
 closed AS (
-    UPDATE jobs SET state = 'finished', updated_at = clock_timestamp()
-    FROM over WHERE jobs.job_no = over.job_no AND NOT over.waiting
+    UPDATE jobs SET state = 'finished', updated_at = clock_timestamp() FROM done WHERE jobs.job_no = done.job_no
 ),
 gone_on AS (
     UPDATE jobs SET waiting = false FROM over WHERE jobs.job_no = over.job_no AND over.waiting
@@ -112,7 +114,7 @@ SET state = CASE WHEN r.cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelle
     traceback = b.traceback, begun = r.begun OR b.begun,
     failures = r.failures + b.failures, recoveries = r.recoveries + b.recoveries,
     job_version = j.version, actor = coalesce(j.handler, r.actor), queue = coalesce(j.queue, r.queue),
-    priority = coalesce(j.priority, r.priority)
+    priority = coalesce(j.priority, r.priority), kwargs = CASE WHEN j.handler <> r.actor THEN NULL ELSE r.kwargs END
 FROM back AS b JOIN held AS j USING (run_id, scheduled_for)
 WHERE r.run_id = b.run_id AND r.scheduled_for = b.scheduled_for AND r.attempt = b.attempt AND r.state = 'running'
 RETURNING r.run_id::text, r.queue

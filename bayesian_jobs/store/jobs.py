@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, String, and_, cast, delete, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, String, and_, case, cast, delete, func, insert, or_, select, update
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
@@ -80,12 +80,18 @@ def cancel_queued_runs(connection: Connection, job_no: int, reason: str) -> int:
 def take_queued_runs_along(
     connection: Connection, job_no: int, *, version: int, actor: str, queue: str, priority: int
 ) -> None:
-    """Bring the queued runs of a locked job under its new definition. Waits for claims of them that are under way;
-    claims that still see the old definition do not take them any more."""
+    """Bring the queued runs of a locked job under its new definition; kwargs of their own were for their handler only.
+    Waits for claims of them that are under way; claims that still see the old definition do not take them any more."""
     connection.execute(
         update(runs)
         .where(runs.c.job_no == job_no, runs.c.state == RunState.QUEUED, recent(job_no))
-        .values(job_version=version, actor=actor, queue=queue, priority=priority)
+        .values(
+            job_version=version,
+            actor=actor,
+            queue=queue,
+            priority=priority,
+            kwargs=case((runs.c.actor == actor, runs.c.kwargs)),
+        )
     )
 
 

@@ -318,7 +318,7 @@ def test_what_an_edit_does_not_name_stays(service):
     ("options", "option", "reason"),
     [
         ({"end": "2100-01-01"}, "end", "is for a periodic job"),
-        ({"periodically": "1 day", "when": "2100-01-02", "end": "2100-01-01"}, "end", "leaves no fire time"),
+        ({"periodically": "1 day", "when": "2100-01-02", "end": "2100-01-01T00:00:00Z"}, "end", "leaves no fire time"),
         ({"periodically": "1 day", "end": "soon"}, "end", ""),
         ({"periodically": "1 hour", "jitter": "1 hour"}, "jitter", "must be shorter than the period"),
         ({"jitter": "0 seconds"}, "jitter", "a duration must be longer than zero"),
@@ -351,3 +351,24 @@ def test_an_option_that_cannot_be_used_is_refused_with_its_name_and_value(servic
     assert fault.value == options[option]
     assert fault.reason.startswith(reason)
     assert service.job() is None
+
+
+def test_the_same_put_again_changes_nothing_once_its_end_has_passed(service):
+    end = (service.now() + HOUR).replace(second=0, microsecond=0)
+    written = {"periodically": "1 minute", "end": f"{end:%b %d, %H:%M}"}
+    put(service, **written)
+    service.execute_sql(
+        "UPDATE jobs SET starts_at = starts_at - interval '2 hours', ends_at = ends_at - interval '2 hours',"
+        " next_run_at = NULL, state = 'finished'"
+    )
+    end -= 2 * HOUR
+    before = service.job()
+    for again in (f"{end:%b %d, %H:%M}", f"{end:%Y-%m-%d %H:%M}"):
+        put(service, periodically="1 minute", end=again)
+        assert service.job() == before
+
+
+def test_a_trigger_whose_end_has_passed_is_refused_for_a_change(service):
+    put(service, periodically="1 hour")
+    with pytest.raises(InvalidOptions, match="leaves no fire time"):
+        patch(service, end="2020-01-01")

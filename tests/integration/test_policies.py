@@ -1,18 +1,23 @@
 """End, jitter, catching up, concurrent runs and overlap: what each does to the fire times of a job."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 from waiting import wait_for
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, MISSED_PASSED
+from bayesian_jobs.errors import InvalidOptions
 from bayesian_jobs.lifecycle import define, edit, request
 from bayesian_jobs.scheduler import Scheduler
 from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.endings import Ending, finish_runs
 
 SECOND, MINUTE, HOUR = (timedelta(seconds=s) for s in (1, 60, 3600))
 
@@ -170,7 +175,7 @@ def test_the_worker_judges_the_grace_from_the_end_of_the_jitter(service):
     service.add(periodically="1 hour", jitter="59 minutes", misfire_grace_time="1 second")
     service.dispatch()
     fire_time = delayed(59 * MINUTE, "job", service.now() - MINUTE, 5 * MINUTE)
-    service.execute_sql("UPDATE runs SET claim_at = now(), scheduled_for = :at", at=fire_time)
+    service.execute_sql("UPDATE runs SET claim_at = now(), queued_at = now(), scheduled_for = :at", at=fire_time)
     assert len(service.claim().started) == 1
 
 
@@ -373,10 +378,9 @@ def test_the_scheduler_goes_on_with_a_waiting_job_as_soon_as_its_run_has_ended(s
     thread = Thread(target=scheduler.run_forever)
     thread.start()
     try:
-        process = service.process()
         for number in range(3):
             wait_for(lambda number=number: len(service.runs()) == number + 1)
-            service.finish(service.claim_one(process))
+            service.finish(service.claim_one())
     finally:
         scheduler.stop()
         thread.join()
@@ -394,3 +398,103 @@ def test_what_is_left_open_is_found_by_an_index(service):
 
     plan = "\n".join(line for (line,) in service.execute_sql(f"EXPLAIN {LOCK_OVER}"))
     assert "Seq Scan on jobs" not in plan, plan
+
+
+# What races
+
+
+def two_open_and_the_last_one_waiting(service):
+    """A job of two runs at a time, both executing, whose third and last fire time waits. Returns its first fire time,
+    and the runs."""
+    first = begun_an_hour_ago(service, max_concurrent_runs=2, overlap="queue_one")
+    service.execute_sql("UPDATE jobs SET ends_at = next_run_at + interval '20 minutes' WHERE job_id = 'job'")
+    service.dispatch(first)
+    service.dispatch(first + 10 * MINUTE)
+    runs = [run for run in service.claim().started if run.job_id == "job"]
+    assert service.dispatch(first + 20 * MINUTE).waiting == 1
+    return first, *runs
+
+
+def test_the_end_of_a_run_that_has_not_seen_the_last_one_yet_does_not_finish_its_job(service):
+    service.add("other", max_concurrent_runs=2)
+    service.dispatch()
+    (other,) = service.claim().started
+    first, one, two = two_open_and_the_last_one_waiting(service)
+
+    def finish_both():
+        with service.engine.begin() as connection:
+            return finish_runs(connection, [Ending(other, "succeeded"), Ending(one, "succeeded")])
+
+    with ThreadPoolExecutor(1) as ending, service.engine.begin() as holding:
+        holding.execute(text("SELECT FROM runs WHERE run_id = :run_id FOR UPDATE").bindparams(run_id=one.run_id))
+        ended = ending.submit(finish_both)  # has its snapshot, and waits
+        wait_for(
+            lambda: service.execute_sql(
+                "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+            )
+        )
+        service.finish(two)
+        assert service.dispatch(first + 20 * MINUTE).queued == 1
+        holding.rollback()
+        assert len(ended.result()) == 2
+    assert service.job()["state"] == "running"
+    (last,) = service.claim().started
+    service.finish(last)
+    assert service.job()["state"] == "finished"
+
+
+# What the review of them found
+
+
+def test_a_job_that_is_finished_because_it_is_late_stays_readable_until_retention(service):
+    service.add(misfire_grace_time="1 minute")
+    service.execute_sql("UPDATE jobs SET updated_at = now() - interval '1 year'")
+    service.make_due(ago=HOUR)
+    service.dispatch()
+    assert service.job()["state"] == "finished"
+    assert service.now() - service.job()["updated_at"] < MINUTE
+
+
+def test_a_run_that_has_waited_out_its_jitter_is_not_late_because_the_jitter_is_changed(service):
+    service.add(periodically="1 day", jitter="23 hours", misfire_grace_time="1 minute")
+    service.dispatch()
+    service.execute_sql(
+        "UPDATE runs SET scheduled_for = scheduled_for - interval '2 hours', claim_at = clock_timestamp(),"
+        " queued_at = queued_at - interval '2 hours'"
+    )
+    edit.patch(service.engine, service.registry, "job", {"jitter": None})
+    assert len(service.claim().started) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ends_at = '294000-01-01'",
+        "period = '1 month'",
+        "starts_at = '0044-03-15 BC'",
+        "misfire_grace_time = '10000 years'",
+        "jitter = '290000 years'",
+        "time_limit = '290000 years'",
+        "retry_delay = '290000 years'",
+    ],
+)
+def test_plain_sql_cannot_make_a_running_job_unreadable(service, change):
+    service.add(periodically="10 minutes")
+    with pytest.raises(IntegrityError, match="jobs_limits_check"):
+        service.execute_sql(f"UPDATE jobs SET {change}")
+
+
+def test_the_run_that_a_job_waits_for_lets_it_go_on_when_it_is_cancelled(service):
+    service.add(periodically="10 minutes", overlap="queue_one")
+    now = service.now()
+    service.dispatch(now)
+    service.dispatch(now + 10 * MINUTE)
+    request.cancel(service.engine, service.runs()[0]["run_id"])
+    assert not service.job()["waiting"]
+
+
+def test_a_job_that_runs_once_and_does_not_catch_up_must_not_have_passed(service):
+    with pytest.raises(InvalidOptions, match="does not catch up"):
+        service.add(when=format_datetime(service.now() - HOUR), catch_up="none")
+    with pytest.raises(InvalidOptions, match="which catch_up 'none' forbids"):
+        service.add(periodically="1 hour", catch_up="none", overlap="queue_one")

@@ -7,7 +7,7 @@ import pytest
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions, JobNotFound, RunNotFound, WrongState
-from bayesian_jobs.lifecycle import define, request
+from bayesian_jobs.lifecycle import define, edit, request
 from bayesian_jobs.store.dispatch import close_left_open
 from bayesian_jobs.store.endings import fail_lost_runs
 from bayesian_jobs.store.retention import prune
@@ -260,3 +260,36 @@ def test_a_run_that_has_ended_is_not_cancelled(waiting):
 def test_retrying_and_cancelling_need_a_run(service, do, run_id):
     with pytest.raises(RunNotFound):
         do(service, run_id)
+
+
+def test_a_retry_of_a_retry_keeps_its_edited_kwargs(service):
+    service.add(periodically="1 day", kwargs={"number": 1})
+    service.dispatch()
+    first = service.claim_one()
+    service.finish(first, "failed", "x")
+    request.retry(service.engine, service.registry, first.run_id, {"number": 2})
+    second = service.claim_one()
+    service.finish(second, "failed", "x")
+    request.retry(service.engine, service.registry, second.run_id, None)
+    assert service.claim_one().kwargs == {"number": 2}
+
+
+def test_the_edited_kwargs_of_a_queued_retry_are_not_for_another_handler(service):
+    service.add(handler="OtherQueue", periodically="1 day", kwargs={"number": 1})
+    service.dispatch()
+    (first,) = service.claim(queues=("other",)).started
+    service.finish(first, "failed", "x")
+    request.retry(service.engine, service.registry, first.run_id, {"number": 2})
+    edit.patch(service.engine, service.registry, "job", {"handler": "Noop", "kwargs": {"number": 3}})
+    run = service.claim_one()
+    assert (run.actor, run.kwargs) == ("Noop", {"number": 3})
+
+
+def test_pausing_a_paused_job_cancels_what_has_been_asked_for_since(service):
+    service.add(periodically="1 day", when="2100-01-01", state="paused")
+    request.run_now(service.engine, "job")
+    define.change_state(service.engine, "job", "paused")
+    assert service.states() == ["cancelled"]
+    version = service.job()["version"]
+    define.change_state(service.engine, "job", "paused")
+    assert service.job()["version"] == version
