@@ -21,6 +21,25 @@ from bayesian_jobs.embedded import EmbeddedPostgres
 _TEMPLATE_LOCK = 0x6A6F6273  # any number; the key of the advisory lock around making the template
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--cases", type=int, default=500, help="random cases of each test of fire times (default: 500)")
+    parser.addoption("--seed", type=int, default=0, help="other random cases (default: 0)")
+
+
+@pytest.fixture(scope="session")
+def cases(request: pytest.FixtureRequest) -> int:
+    """How many random cases a test shall try."""
+    number: int = request.config.getoption("--cases")
+    return number
+
+
+@pytest.fixture(scope="session")
+def seed(request: pytest.FixtureRequest) -> int:
+    """What makes them random in the same way each time."""
+    number: int = request.config.getoption("--seed")
+    return number
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Engine]:
     """The server's maintenance database, in autocommit."""

@@ -109,7 +109,7 @@ class CronTimes:
 
     def _converted(self, opening: datetime, first: datetime, least: timedelta, most: timedelta) -> Iterator[datetime]:
         """The same on a day near a clock change; all offsets of these days lie between `least` and `most`."""
-        for hour in range(24):
+        for hour in range(max(0, (first - opening) // _HOUR), 24):
             begin, end = max(opening + hour * _HOUR, first), opening + (hour + 1) * _HOUR
             local_times = self._local_times(begin + least, end + most)
             instants = {instant for local in local_times for instant in self._instants(local)}

@@ -148,6 +148,17 @@ def test_a_long_downtime_of_a_cron_job_is_settled_in_slices_that_lose_nothing(se
     assert missed[0]["missed_until"] + MINUTE == missed[1]["scheduled_for"]
 
 
+def test_a_slice_whose_next_fire_time_is_due_at_this_very_moment_runs_nothing(service):
+    service.add(periodically="* * * * *")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    service.execute_sql("UPDATE jobs SET next_run_at = :start", start=start)
+    now = start + 1000 * MINUTE
+    service.dispatch(now)
+    assert [(run["state"], run["missed_count"]) for run in service.runs()] == [("missed", 1000)]
+    service.dispatch(now)
+    assert [(run["state"], run["scheduled_for"]) for run in service.runs()][1:] == [("queued", now)]
+
+
 def test_five_schedulers_create_each_of_a_thousand_runs_exactly_once(service):
     start = service.now()
     service.execute_sql(
