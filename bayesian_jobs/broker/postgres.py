@@ -22,7 +22,7 @@ from bayesian_jobs.broker.handover import Handover
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import Failed, HandedBack, RetryAt, Succeeded
-from bayesian_jobs.domain.storable import describe_exception
+from bayesian_jobs.domain.storable import LONGEST_LINE, LONGEST_TRACEBACK, describe_exception, storable_text
 from bayesian_jobs.errors import InvalidMessage
 from bayesian_jobs.interrupt import Cancellation
 from bayesian_jobs.presence.bell import Bell
@@ -74,8 +74,7 @@ class PostgresBroker(Broker):
         wait = timedelta(milliseconds=delay or 0)
         run = self.handover.executing(message.message_id) if self._claimer else None
         if run is not None:
-            traceback = str(message.options.get("traceback") or "sent again")
-            self.handover.report(run, RetryAt(wait, traceback.splitlines()[-1], traceback), body_of(message))
+            self.handover.report(run, *another_attempt(message, wait))
         else:
             self._send(message, wait)
         self.emit_after("enqueue", message, delay)
@@ -195,11 +194,18 @@ class PostgresConsumer(Consumer):
             self._broker.logger.warning("run %s: %s", run.run_id, reason)
             self._broker.handover.report(run, HandedBack(reason, UNKNOWN_ACTOR_DELAY, begun=False))
             return None
-        return RunProxy(run)
+        try:
+            return RunProxy(run)
+        except Exception as error:
+            self._broker.logger.exception("the message of run %s cannot be read", run.run_id)
+            self._broker.handover.report(run, Failed(*describe_exception(error)))
+            return None
 
     def ack(self, message: MessageProxy) -> None:
         run = claimed(message)
-        if run.message is None:
+        if message._exception is not None:
+            self.nack(message)  # Nobody has seen to it: a middleware that should have has itself raised.
+        elif run.message_json is None:
             self._broker.handover.release(run)  # What came of a job's run, lifecycle/execute has reported.
         else:
             self._broker.handover.report(run, Succeeded())
@@ -247,6 +253,15 @@ def body_of(message: Message[Any]) -> dict[str, Any]:
     if reason := why_not_storable(kept):
         raise InvalidMessage(message.actor_name, f"it {reason}")
     return kept
+
+
+def another_attempt(message: Message[Any], delay: timedelta) -> tuple[RetryAt, dict[str, Any]]:
+    """What came of the attempt whose message Dramatiq sends again, and what the next one is to find in it."""
+    traceback = storable_text(str(message.options.get("traceback") or "sent again"), LONGEST_TRACEBACK)
+    if "traceback" in message.options:
+        message.options["traceback"] = traceback
+    last_line = storable_text(traceback.rstrip().rpartition("\n")[2], LONGEST_LINE)
+    return RetryAt(delay, last_line, traceback), body_of(message)
 
 
 def claimed(message: MessageProxy) -> ClaimedRun:

@@ -51,7 +51,7 @@ def record(connection: Connection, results: Sequence[Result]) -> int:
 def record_singly(connection: Connection, results: Sequence[Result]) -> list[Result]:
     """Record results that could not be recorded together, each in a transaction of its own, so that none keeps the
     others from being kept. One that the database refuses is recorded as failed, with the refusal. Returns those that
-    must wait, because somebody holds what they need."""
+    must wait: somebody holds what they need, or the refusal itself is refused."""
     waiting = []
     for result in results:
         try:
@@ -60,19 +60,24 @@ def record_singly(connection: Connection, results: Sequence[Result]) -> list[Res
         except DBAPIError as error:
             if is_lost(error):
                 raise
-            if is_busy(error):
+            if is_busy(error) or not record_refusal(connection, result, error):
                 waiting.append(result)
-            else:
-                record_refusal(connection, result, error)
     return waiting
 
 
-def record_refusal(connection: Connection, result: Result, error: DBAPIError) -> None:
-    log.exception("the outcome of run %s cannot be recorded", result.run.run_id)
+def record_refusal(connection: Connection, result: Result, error: DBAPIError) -> bool:
+    """False: the database refuses that as well, so that only somebody who mends the database can help."""
+    log.error("the outcome of run %s cannot be recorded", result.run.run_id, exc_info=error)
     line, traceback = describe_exception(error)
     refused = Failed(f"Its outcome could not be recorded: {line}", traceback)
-    with connection.begin():
-        record(connection, [Result(result.run, refused)])
+    try:
+        with connection.begin():
+            record(connection, [Result(result.run, refused)])
+    except DBAPIError as again:
+        if is_lost(again):
+            raise
+        return False
+    return True
 
 
 def written_form(result: Result) -> Ending | Return:

@@ -51,9 +51,10 @@ def describe_exception(exc: BaseException) -> tuple[str, str]:
     Causes and contexts are part of the traceback: the last eight exceptions, each with its innermost 50
     frames.
     """
-    line = " ".join(storable_text(_headline(exc), LONGEST_LINE).split())
+    headline = _headline(exc)  # Asked for once: a `__str__` that was interrupted by the time limit would not be again.
+    line = " ".join(storable_text(headline, LONGEST_LINE).split())
     try:
-        text = "".join(_chain(exc))
+        text = "".join(_chain(exc, headline))
     except BaseException as error:
         text = f"{line}\n(the traceback cannot be shown: {_type_name(error)})"
     return line, storable_text(text, LONGEST_TRACEBACK)
@@ -176,7 +177,7 @@ def _headline(exc: BaseException) -> str:
     return f"{_type_name(exc)}: {message}" if message else _type_name(exc)
 
 
-def _chain(exc: BaseException) -> Iterator[str]:
+def _chain(exc: BaseException, headline: str) -> Iterator[str]:
     """The parts of the traceback, the first exception of the chain first."""
     links: list[tuple[BaseException, str]] = [(exc, "")]
     while len(links) < LONGEST_CHAIN:
@@ -191,16 +192,18 @@ def _chain(exc: BaseException) -> Iterator[str]:
             break
         links.append((older, link))
     for index in range(len(links) - 1, -1, -1):
-        yield from _one_traceback(links[index][0])
+        one = links[index][0]
+        yield from _one_traceback(one, headline if one is exc else _headline(one))
         if index:
             yield f"\n{links[index][1]}\n\n"
 
 
-def _one_traceback(exc: BaseException) -> Iterator[str]:
+def _one_traceback(exc: BaseException, headline: str) -> Iterator[str]:
     if exc.__traceback__ is not None:
         yield "Traceback (most recent call last):\n"
-        yield from traceback.format_list(traceback.extract_tb(exc.__traceback__, limit=-MOST_FRAMES))
-    yield f"{_headline(exc)}\n"
+        frames = traceback.extract_tb(exc.__traceback__, limit=-MOST_FRAMES)
+        yield from (storable_text(frame, LONGEST_LINE) for frame in traceback.format_list(frames))
+    yield f"{headline}\n"
     for note in getattr(exc, "__notes__", ())[:LONGEST_CHAIN]:
         yield f"{_safe_repr(note) if not isinstance(note, str) else storable_text(note, LONGEST_LINE)}\n"
     if isinstance(exc, BaseExceptionGroup):

@@ -132,6 +132,9 @@ class ClaimedRun:
     `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options;
     `flow_id` and `task` are those of a task of a flow; `max_retries`, `retry_delay` and `time_limit` are the job's own,
     None: as the handler says.
+
+    kwargs and message are kept as PostgreSQL wrote them, until somebody reads them: plain SQL may have stored numbers and
+    depths at which Python's reader raises, and then only this run must fail.
     """
 
     run_id: str
@@ -144,13 +147,25 @@ class ClaimedRun:
     actor: str
     queue: str
     queued_at: datetime
-    kwargs: dict[str, Any]
-    message: dict[str, Any] | None
+    kwargs_json: str
+    message_json: str | None
     flow_id: str | None = None
     task: str | None = None
     max_retries: int | None = None
     retry_delay: timedelta | None = None
     time_limit: timedelta | None = None
+
+    @property
+    def kwargs(self) -> dict[str, Any]:
+        """Raises ValueError or RecursionError when they cannot be read."""
+        kwargs: dict[str, Any] = json.loads(self.kwargs_json)
+        return kwargs
+
+    @property
+    def message(self) -> dict[str, Any] | None:
+        """Raises ValueError or RecursionError when it cannot be read."""
+        message: dict[str, Any] | None = json.loads(self.message_json) if self.message_json else None
+        return message
 
     @property
     def key(self) -> RunKey:
@@ -213,8 +228,8 @@ def claimed_run(row: Any) -> ClaimedRun:
         actor=row.actor,
         queue=row.queue,
         queued_at=row.queued_at,
-        kwargs=json.loads(row.kwargs or "{}"),
-        message=json.loads(row.message) if row.message else None,
+        kwargs_json=row.kwargs or "{}",
+        message_json=row.message,
         flow_id=row.flow_id,
         task=row.task,
         max_retries=row.max_retries,

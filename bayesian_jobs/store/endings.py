@@ -4,7 +4,6 @@ another attempt has taken over changes nothing.
 Locks are taken in the order jobs, then runs; whoever has locked a run first waits for no job. Those of flows come last.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -65,7 +64,8 @@ ended AS (
         traceback = o.traceback, failures = r.failures + (o.state = 'failed' AND NOT ({CANCELLED}))::int
     FROM outcome AS o
     WHERE r.run_id = o.run_id AND r.scheduled_for = o.scheduled_for AND r.attempt = o.attempt AND r.state = 'running'
-    RETURNING r.run_id, r.job_no, r.job_id, r.actor, r.state, r.reason, r.traceback, o.kwargs::jsonb
+    RETURNING r.run_id, r.job_no, r.job_id, r.actor, r.state, r.reason, r.traceback,
+              CASE r.state WHEN 'failed' THEN coalesce(r.message -> 'kwargs', o.kwargs::jsonb) END AS kwargs
 ),
 {RECORD_END}"""
 
@@ -164,7 +164,7 @@ def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
             "states": [each.state for each in endings],
             "reasons": [each.reason for each in endings],
             "tracebacks": [each.traceback for each in endings],
-            "kwargs": [kwargs_of(each.run) if each.state == "failed" else None for each in endings],
+            "kwargs": [each.run.kwargs_json if each.state == "failed" else None for each in endings],
             "cancelled": reasons.CANCELLED_REQUESTED,
         },
     )
@@ -185,10 +185,6 @@ def fail_lost_runs(connection: Connection, runs: Sequence[tuple[str, datetime, i
         "cancelled": reasons.CANCELLED_REQUESTED,
     }
     fail_lost_statement.run(connection, values)
-
-
-def kwargs_of(run: ClaimedRun) -> str:
-    return json.dumps(run.kwargs if run.message is None else run.message["kwargs"])
 
 
 def requeue_runs(connection: Connection, returns: Sequence[Return]) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Connections: how they are made, what the server may do to one that hangs, and the database's clock."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 
 from psycopg2.errors import LockNotAvailable, QueryCanceled
@@ -76,10 +76,14 @@ def database_now(connection: Connection) -> datetime:
 def run_transaction(engine: Engine) -> Iterator[Connection]:
     """A transaction for a handler's own work, which may take as long as the handler does. Whoever uses it commits;
     otherwise nothing of it stays."""
-    with engine.connect() as connection:
+    connection = engine.connect()
+    try:
         connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         yield connection
+    finally:
+        with suppress(DBAPIError):  # The session has ended, and so nothing of the transaction stays either.
+            connection.close()
 
 
 def plan_look_ups(connection: Connection) -> None:

@@ -1,5 +1,6 @@
 """The PostgreSQL broker under Dramatiq's own worker and actors."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -426,3 +427,53 @@ def test_runs_that_are_flushed_let_their_one_off_jobs_end(broker, service):
     with service.engine.begin() as connection:
         close_left_open(connection)
     assert service.job()["state"] == "finished"
+
+
+@pytest.mark.parametrize("max_retries", [0, 1])
+@pytest.mark.parametrize(
+    "hostile", ["nul \0 and \ud800", "x" * 1_000_000, "a nameless type"], ids=["nul", "1 MB", "a nameless type"]
+)
+def test_an_actor_that_fails_in_whatever_way_has_failed(broker, service, monkeypatch, hostile, max_retries):
+    # Dramatiq logs the exception as it is, at which pytest's handler, and no other, raises.
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
+
+    class NamelessType(type):
+        def __getattribute__(cls, name):
+            raise ValueError(name)
+
+    @dramatiq.actor(broker=broker, max_retries=max_retries, min_backoff=10, max_backoff=20)
+    def fail():
+        raise (NamelessType("Nameless", (Exception,), {}) if hostile == "a nameless type" else ValueError)(hostile)
+
+    fail.send()
+    with working(broker):
+        broker.join("default", timeout=LONG)
+    (run,) = service.runs()
+    assert run["state"] == "failed"
+    assert run["attempt"] == 1 if hostile == "a nameless type" else max_retries + 1
+    assert len(run["traceback"]) <= 65_536
+    assert len(service.execute_sql("SELECT FROM jobs WHERE handler = 'ErrorHandler'")) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param('{"args": [' + "9" * 5000 + '], "kwargs": {}, "options": {}}', id="a number of 5000 digits"),
+        pytest.param('{"args": [' + "[" * 3000 + "]" * 3000 + '], "kwargs": {}, "options": {}}', id="3000 levels"),
+        pytest.param('{"kwargs": {"a": 1}}', id="no args"),
+        pytest.param("[]", id="no object"),
+    ],
+)
+def test_a_message_that_nobody_can_read_fails_and_keeps_no_other_from_being_processed(broker, service, caplog, message):
+    seen = threading.Event()
+    greet = actor(broker, seen.set, actor_name="greet")
+    service.execute_sql(
+        "INSERT INTO runs (run_id, actor, queue, scheduled_for, state, claim_at, message) VALUES"
+        " (gen_random_uuid(), 'greet', 'default', now() - interval '1 hour', 'queued', now(), CAST(:message AS jsonb))",
+        message=message,
+    )
+    greet.send()
+    with working(broker):
+        broker.join("default", timeout=LONG)
+    assert service.execute_sql("SELECT state FROM runs ORDER BY scheduled_for") == [("failed",), ("succeeded",)]
+    assert len(service.execute_sql("SELECT FROM jobs WHERE handler = 'ErrorHandler'")) == 1

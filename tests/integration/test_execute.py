@@ -2,23 +2,16 @@
 
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
-import dramatiq
 import pytest
 from sqlalchemy import text
 from waiting import wait_for
+from working import worker
 
-from bayesian_jobs.bootstrap import Services, handler_broker
 from bayesian_jobs.handlers.base import BaseHandler
-from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.settings import load
-from bayesian_jobs.store.engine import make_engine
-
-LONG = 20_000
 
 
 class Recorder(BaseHandler):
@@ -128,26 +121,9 @@ def executing(service, database_url, tmp_path) -> Iterator:
     """The service with a worker process's insides: adds a job, runs it, returns its run."""
     flows = tmp_path / "flows.yaml"
     flows.write_text("bayesianFlow: {queue: core}\nother: {actor: start_other, queue: elsewhere}\n")
-    service.registry = Registry([*(service.registry.get(name) for name in service.registry), *HANDLERS], ["aside"])
     service.execute_sql("CREATE TABLE effects (run_id uuid)")
-    settings = replace(load({}), database_url=database_url, flows_file=Path(flows))
-    engines = [make_engine(database_url, "worker"), make_engine(database_url, "worker", hot=True)]
-    broker = handler_broker(Services(settings, *engines, service.registry))
-    broker.emit_after("process_boot")
-    worker = dramatiq.Worker(broker, worker_threads=2, worker_timeout=50)
-    worker.start()
-
-    def run(handler: type[BaseHandler], options=None, **kwargs):
-        service.add(handler=handler.__name__, kwargs=kwargs, **(options or {}))
-        service.dispatch()
-        broker.join("default", timeout=LONG)
-        (row,) = [row for row in service.runs() if row["job_no"] is not None]
-        return row
-
-    service.run = run
-    yield service
-    worker.stop()
-    engines[0].dispose()
+    with worker(service, database_url, *HANDLERS, queues=["aside"], flows_file=Path(flows)):
+        yield service
 
 
 def effects(service):
