@@ -6,6 +6,7 @@ lease is to be renewed. Its session holds the advisory lock that says that the p
 """
 
 import logging
+import os
 import time
 from collections.abc import Mapping
 from datetime import timedelta
@@ -69,6 +70,15 @@ class Claimer(Thread):
         self.join(CLOSE_WITHIN)
 
     def run(self) -> None:
+        """A process whose claimer cannot go on (a handler has closed its files) would live and claim nothing for ever:
+        it ends at once instead, and others take back what it held."""
+        try:
+            self._stay_joined()
+        except BaseException:
+            log.critical("the claimer cannot go on, and so this worker process ends", exc_info=True)
+            os._exit(os.EX_SOFTWARE)
+
+    def _stay_joined(self) -> None:
         while not self._is_done():
             try:
                 with self._membership.join(self._held_runs()) as connection:

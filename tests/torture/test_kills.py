@@ -52,6 +52,20 @@ def test_a_handler_that_kills_its_worker_fails_in_the_end(fleet):
     assert len(fleet.sql("SELECT FROM jobs WHERE handler = 'ErrorHandler'")) == 1
 
 
+def test_a_worker_whose_files_a_handler_has_closed_ends_or_goes_on_but_does_not_stay_without_working(fleet):
+    fleet.start_ready("scheduler")
+    worker = fleet.start_ready("worker")
+    fleet.add(1, "CloseFiles")
+    fleet.wait_until(lambda: fleet.sql("SELECT FROM runs WHERE attempt > 0") != [], "the run has begun")
+    fleet.add(1)
+    fleet.wait_until(lambda: worker.poll() is not None or fleet.marks("end"), "the worker has ended, or goes on")
+    fleet.sql("UPDATE jobs SET handler = 'Mark', version = version + 1")
+    fleet.start_ready("worker")
+    fleet.wait_until_all_ended()
+    assert fleet.states() == {"succeeded": 2}
+    assert len(fleet.marks("end")) in (1, 2), "the run that closed the files may have been recorded in time"
+
+
 def test_with_two_schedulers_and_two_workers_one_of_each_killed_nothing_is_lost_or_doubled(fleet):
     schedulers = [fleet.start_ready("scheduler") for _ in range(2)]
     workers = [fleet.start_ready("worker") for _ in range(2)]
