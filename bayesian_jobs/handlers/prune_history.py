@@ -1,3 +1,8 @@
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
 from bayesian_jobs.handlers.base import BaseHandler
 from bayesian_jobs.store.retention import prune
 
@@ -7,17 +12,23 @@ class PruneHistory(BaseHandler):
 
     Ended runs, finished jobs and failure entries that are older than the setting JOBS_RETENTION go. Whatever still
     waits or runs stays.
+
+    Args:
+        keep_failures: of the failure entries only so many stay, the newest, however young the others are
     """
 
     max_retries = 3
+    example: ClassVar[Mapping[str, Any]] = {"keep_failures": 10_000}
 
-    def execute(self) -> None:
-        pruned = prune(self.run.engine, self.run.retention)
+    def execute(self, keep_failures: Annotated[int, Field(ge=1)] = 10_000) -> None:
+        pruned = prune(self.run.engine, self.run.retention, keep_failures)
         self.log.info(
-            "removed %d partitions and %d single runs, %d jobs, %d processes, %d waiting tasks of flows",
+            "removed %d partitions and %d single runs, %d jobs, %d more failure entries, %d processes, "
+            "%d waiting tasks of flows",
             len(pruned.partitions),
             pruned.runs,
             pruned.jobs,
+            pruned.failures,
             pruned.processes,
             pruned.tasks,
         )

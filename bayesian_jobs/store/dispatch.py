@@ -152,7 +152,8 @@ FROM paused
 # that has ended. The end of the run mostly sees to both; this finds what that could not see to, because others had the
 # job locked, or because two ends at once each saw the other's run as open.
 LEFT_OPEN = f"""
-(next_run_at IS NULL AND state IN ('running', 'paused') AND last_run_id IS NOT NULL AND NOT {any_is_open("jobs")}
+(next_run_at IS NULL AND state IN ('running', 'paused') AND last_run_id IS NOT NULL AND handler <> 'ErrorHandler'
+    AND NOT {any_is_open("jobs")}
  OR waiting AND CASE WHEN open_runs IS NULL THEN NOT {last_is_open("jobs")}
                      ELSE cardinality({open_runs("jobs")}) < max_concurrent_runs END)
 """

@@ -16,7 +16,8 @@ from bayesian_jobs.store.flows import go_on
 from bayesian_jobs.store.notifications import JOBS_CHANGED
 from bayesian_jobs.store.prepared import Prepared
 
-# Whoever has locked the job meanwhile is not waited for: `close_left_open` sees to what is left open here.
+# Whoever has locked the job meanwhile is not waited for: `close_left_open` sees to what is left open here. A failure
+# entry stays paused, should somebody run it.
 RECORD_END = f"""
 failure_entry AS (
     INSERT INTO jobs (job_id, handler, state, kwargs)
@@ -27,7 +28,8 @@ failure_entry AS (
 ),
 over AS MATERIALIZED (
     SELECT jobs.job_no, jobs.waiting, jobs.open_runs FROM jobs JOIN ended USING (job_no)
-    WHERE jobs.waiting OR (jobs.next_run_at IS NULL AND jobs.state IN ('running', 'paused'))
+    WHERE jobs.waiting OR (jobs.next_run_at IS NULL AND jobs.state IN ('running', 'paused')
+        AND jobs.handler <> 'ErrorHandler')
     FOR UPDATE OF jobs SKIP LOCKED
 ),
 -- Each known run must be seen to have ended: one that this statement's snapshot does not show yet is open.

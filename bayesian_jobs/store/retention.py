@@ -19,6 +19,14 @@ DELETE FROM jobs WHERE job_no IN (
       AND (handler = 'ErrorHandler' OR (state = 'finished' AND source IS NULL))
     LIMIT :limit FOR UPDATE SKIP LOCKED)
 """)
+# Their job_ids begin with the time at which they were made.
+DELETE_FAILURES = text("""
+DELETE FROM jobs WHERE job_no IN (
+    SELECT job_no FROM jobs
+    WHERE handler = 'ErrorHandler' AND job_id < (
+        SELECT job_id FROM jobs WHERE handler = 'ErrorHandler' ORDER BY job_id DESC OFFSET :keep - 1 LIMIT 1)
+    ORDER BY job_id LIMIT :limit FOR UPDATE SKIP LOCKED)
+""")
 # Outside the weekly partitions, and in those that hold an open run, old runs go one by one.
 DELETE_RUNS = text("""
 DELETE FROM runs WHERE (run_id, scheduled_for) IN (
@@ -30,18 +38,21 @@ DELETE FROM runs WHERE (run_id, scheduled_for) IN (
 
 @dataclass(frozen=True, slots=True)
 class Pruned:
-    """What went: names of partitions, and numbers of runs, jobs, processes and waiting tasks."""
+    """What went: names of partitions, and numbers of runs, jobs, failure entries beyond the number that is kept,
+    processes and waiting tasks."""
 
     partitions: list[str]
     runs: int
     jobs: int
+    failures: int
     processes: int
     tasks: int
 
 
-def prune(engine: Engine, keep: timedelta) -> Pruned:
+def prune(engine: Engine, keep: timedelta, keep_failures: int) -> Pruned:
     """Remove ended runs, finished jobs, failure entries and processes older than `keep`; runs go by the week, and so
     stay for up to a week longer. Whatever still waits or runs stays, except for tasks of flows of which no run is left.
+    Of the failure entries only the newest `keep_failures`, at least one, stay.
 
     In transactions of at most `BATCH` rows, so that nobody waits for it.
     """
@@ -52,8 +63,9 @@ def prune(engine: Engine, keep: timedelta) -> Pruned:
         dropped = partitions.drop_behind(connection, oldest_kept)
     runs = in_batches(engine, lambda connection: delete_old_runs(connection, keep, oldest_kept, BATCH))
     jobs = in_batches(engine, lambda connection: delete_old_jobs(connection, keep, BATCH))
+    failures = in_batches(engine, lambda connection: delete_excess_failures(connection, keep_failures, BATCH))
     tasks = in_batches(engine, lambda connection: delete_hopeless_tasks(connection, keep, BATCH))
-    return Pruned(dropped, runs, jobs, ended, tasks)
+    return Pruned(dropped, runs, jobs, failures, ended, tasks)
 
 
 def in_batches(engine: Engine, delete: Callable[[Connection], int]) -> int:
@@ -70,6 +82,11 @@ def in_batches(engine: Engine, delete: Callable[[Connection], int]) -> int:
 def delete_old_jobs(connection: Connection, retention: timedelta, limit: int) -> int:
     """Delete up to `limit` finished jobs and failure entries that have not changed for `retention`."""
     return connection.execute(DELETE_JOBS, {"retention": retention, "limit": limit}).rowcount
+
+
+def delete_excess_failures(connection: Connection, keep: int, limit: int) -> int:
+    """Delete up to `limit` failure entries that are not among the newest `keep`, the oldest first."""
+    return connection.execute(DELETE_FAILURES, {"keep": keep, "limit": limit}).rowcount
 
 
 def delete_old_runs(connection: Connection, retention: timedelta, oldest_kept: datetime, limit: int) -> int:

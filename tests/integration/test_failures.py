@@ -4,15 +4,21 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import pytest
+from falcon import testing
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from waiting import wait_for
 from working import LONG, worker
 
+from bayesian_jobs.api.app import create_app
+from bayesian_jobs.broker.record import Result, record_singly
+from bayesian_jobs.domain.run import Failed
 from bayesian_jobs.handlers.base import BaseHandler
+from bayesian_jobs.store.dispatch import close_left_open
 
 HUNDRED_MEGABYTES = 100_000_000
 
@@ -149,11 +155,19 @@ class Hanging(BaseHandler):
         raise Endless
 
 
-class Any_(BaseHandler):
+class Anything(BaseHandler):
     """Takes anything, and fails."""
 
     def execute(self, **kwargs: Any) -> None:
         raise ValueError("boom")
+
+
+class Picky(BaseHandler):
+    """Fails for negative numbers."""
+
+    def execute(self, number: int) -> None:
+        if number < 0:
+            raise ValueError(f"{number} is too small")
 
 
 class Swallowing(BaseHandler):
@@ -199,7 +213,7 @@ class Idle(BaseHandler):
             raise ValueError("boom")
 
 
-HANDLERS = (Raising, Returning, Hanging, Any_, Swallowing, Meddling, Cut, Idle)
+HANDLERS = (Raising, Returning, Hanging, Anything, Picky, Swallowing, Meddling, Cut, Idle)
 
 
 @pytest.fixture
@@ -263,7 +277,7 @@ def test_what_a_handler_returns_may_be_anything(failing):
 def test_kwargs_that_plain_sql_has_stored_fail_their_run_and_nothing_else(failing, kwargs):
     failing.execute_sql(
         "INSERT INTO jobs (job_id, handler, kwargs, state, next_run_at)"
-        " VALUES ('hostile', 'Any_', CAST(:kwargs AS jsonb), 'running', now())",
+        " VALUES ('hostile', 'Anything', CAST(:kwargs AS jsonb), 'running', now())",
         kwargs=kwargs,
     )
     failing.add("other", "Returning", kwargs={})
@@ -323,14 +337,86 @@ def test_an_outcome_that_the_database_will_not_have_keeps_no_other_run_from_bein
     failing.execute_sql("""
         CREATE TRIGGER refuse BEFORE INSERT ON jobs FOR EACH ROW
         WHEN (NEW.kwargs ->> 'failed_job_id' = 'refused') EXECUTE FUNCTION refuse()""")
-    failing.add("refused", "Any_", kwargs={})
+    failing.add("refused", "Anything", kwargs={})
     failing.dispatch()
     wait_for(lambda: "cannot be recorded" in caplog.text)
     for number in range(3):
-        failing.add(f"other-{number}", "Any_", kwargs={})
+        failing.add(f"other-{number}", "Anything", kwargs={})
     failing.dispatch()
     wait_for(lambda: failing.states() == ["running", "failed", "failed", "failed"])
     assert len(entries(failing)) == 3, "an end and its failure entry are one transaction: neither of the refused run"
     failing.execute_sql("DROP TRIGGER refuse ON jobs")
     wait_for(lambda: failing.states() == ["failed"] * 4)
     assert {entry.kwargs["failed_job_id"] for entry in entries(failing)} == {"refused", "other-0", "other-1", "other-2"}
+
+
+def test_results_behind_one_that_the_database_will_not_have_are_recorded(service):
+    service.add("refused")
+    service.add("other")
+    service.dispatch()
+    runs = {run.job_id: run for run in service.claim().started}
+    results = [Result(runs["refused"], Failed("a", "a")), Result(runs["other"], Failed("b", "b"))]
+    service.execute_sql("ALTER TABLE jobs ADD CHECK (kwargs ->> 'failed_job_id' <> 'refused')")
+    with service.engine.connect() as connection:
+        assert record_singly(connection, results) == results[:1]
+    assert {run["job_id"]: run["state"] for run in service.runs()} == {"refused": "running", "other": "failed"}
+    assert [entry.kwargs["failed_job_id"] for entry in entries(service)] == ["other"]
+
+
+@pytest.fixture
+def client(failing) -> testing.TestClient:
+    services = SimpleNamespace(
+        engine=failing.engine, registry=failing.registry, settings=SimpleNamespace(host="127.0.0.1")
+    )
+    return testing.TestClient(create_app(services), headers={"Host": "localhost"})
+
+
+def listed(client, job_type: str) -> set[str]:
+    return {job["job_id"] for job in client.simulate_get(f"/api/v1/jobs?job_type={job_type}").json["jobs"]}
+
+
+def test_a_failed_run_is_listed_tried_again_with_edited_kwargs_and_cleaned_up(failing, client):
+    failed = failing.run(Picky, number=-1)
+    (entry,) = client.simulate_get("/api/v1/jobs?job_type=failed").json["jobs"]
+    assert (entry["handler"], entry["state"], entry["next_run_at"]) == ("ErrorHandler", "paused", None)
+    assert entry["kwargs"]["exc_str"] == "ValueError: -1 is too small"
+    assert entry["kwargs"]["exc_traceback"].endswith("ValueError: -1 is too small\n")
+    assert entry["kwargs"]["failed_handler_kwargs"] == {"number": -1}
+    told = client.simulate_get(f"/api/v1/runs/{entry['kwargs']['run_id']}").json
+    assert (told["state"], told["error"], told["job_id"]) == ("failed", "ValueError: -1 is too small", "job")
+
+    answer = client.simulate_post(f"/api/v1/runs/{failed['run_id']}/retry", json={"kwargs": {"number": 1}})
+    assert answer.status_code == 202
+    failing.broker.join("default", timeout=LONG)
+    again = client.simulate_get(f"/api/v1/runs/{answer.json['run']['run_id']}").json
+    assert (again["state"], again["retry_of"], again["kwargs"]) == ("succeeded", failed["run_id"], {"number": 1})
+
+    assert listed(client, "failed") == {entry["job_id"]}
+    assert listed(client, "user") == {"job"}
+    assert listed(client, "all") == {"job", entry["job_id"]}
+    assert client.simulate_delete("/api/v1/jobs/clean-failed").json == {"removed": [entry["job_id"]]}
+    assert listed(client, "all") == {"job"}
+
+
+def test_running_a_failure_entry_does_nothing(failing, client):
+    failing.run(Picky, number=-1)
+    (entry,) = listed(client, "failed")
+    run = client.simulate_post(f"/api/v1/jobs/{entry}/run").json["run"]
+    failing.broker.join("default", timeout=LONG)
+    assert client.simulate_get(f"/api/v1/runs/{run['run_id']}").json["state"] == "succeeded"
+    assert listed(client, "all") == {"job", entry}
+    with failing.engine.begin() as connection:
+        close_left_open(connection)
+    assert client.simulate_get(f"/api/v1/jobs/{entry}").json["state"] == "paused"
+
+
+def test_retention_bounds_the_number_of_failure_entries_and_keeps_the_newest(failing):
+    failing.execute_sql(
+        "INSERT INTO jobs (job_id, handler, state) SELECT bayesian_jobs_uuid7()::text, 'ErrorHandler', 'paused'"
+        " FROM generate_series(1, 2500)"
+    )
+    newest = [entry.job_id for entry in entries(failing)][-7:]
+    failing.execute_sql("INSERT INTO jobs (job_id, handler, state) VALUES ('mine', 'Picky', 'paused')")
+    assert failing.run(failing.registry.get("PruneHistory"), keep_failures=7)["state"] == "succeeded"
+    assert [entry.job_id for entry in entries(failing)] == newest
+    assert {row.job_id for row in failing.execute_sql("SELECT job_id FROM jobs")} == {"job", "mine", *newest}

@@ -301,7 +301,7 @@ def test_tasks_that_wait_for_runs_that_are_gone_are_pruned_and_all_others_stay(f
     flows.end(gone, failed, outcome=Failed("ValueError: boom", "traceback"))
     service.execute_sql("UPDATE flow_tasks SET created_at = now() - interval '40 days'")
     service.execute_sql("DELETE FROM runs WHERE run_id = CAST(:run_id AS uuid)", run_id=gone.run_id)
-    assert prune(service.engine, timedelta(days=30)).tasks == 1
+    assert prune(service.engine, timedelta(days=30), 10_000).tasks == 1
     left = {str(row.flow_id) for row in service.execute_sql("SELECT flow_id FROM flow_tasks")}
     assert left == {run["flow_id"] for run in service.runs()}
 
@@ -309,7 +309,7 @@ def test_tasks_that_wait_for_runs_that_are_gone_are_pruned_and_all_others_stay(f
 def test_young_tasks_are_not_pruned_whatever_has_gone(flows, service):
     flows.start(flow_of(fetch="", scan="fetch"))
     service.execute_sql("DELETE FROM runs")
-    assert prune(service.engine, timedelta(days=30)).tasks == 0
+    assert prune(service.engine, timedelta(days=30), 10_000).tasks == 0
 
 
 @pytest.fixture
