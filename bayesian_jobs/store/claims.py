@@ -133,8 +133,8 @@ class ClaimedRun:
     `flow_id` and `task` are those of a task of a flow; `max_retries`, `retry_delay` and `time_limit` are the job's own,
     None: as the handler says.
 
-    kwargs and message are kept as PostgreSQL wrote them, until somebody reads them: plain SQL may have stored numbers and
-    depths at which Python's reader raises, and then only this run must fail.
+    kwargs and message are kept as PostgreSQL wrote them, until somebody reads them: plain SQL may have stored numbers
+    and depths at which Python's reader raises, and then only this run must fail.
     """
 
     run_id: str

@@ -429,14 +429,19 @@ def test_runs_that_are_flushed_let_their_one_off_jobs_end(broker, service):
     assert service.job()["state"] == "finished"
 
 
+@pytest.fixture
+def unlogged() -> Iterator[None]:
+    """Dramatiq logs an exception as it is, at which pytest's handler, and no other, raises."""
+    logging.disable()
+    yield
+    logging.disable(logging.NOTSET)
+
+
 @pytest.mark.parametrize("max_retries", [0, 1])
 @pytest.mark.parametrize(
     "hostile", ["nul \0 and \ud800", "x" * 1_000_000, "a nameless type"], ids=["nul", "1 MB", "a nameless type"]
 )
-def test_an_actor_that_fails_in_whatever_way_has_failed(broker, service, monkeypatch, hostile, max_retries):
-    # Dramatiq logs the exception as it is, at which pytest's handler, and no other, raises.
-    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)
-
+def test_an_actor_that_fails_in_whatever_way_has_failed(broker, service, unlogged, hostile, max_retries):
     class NamelessType(type):
         def __getattribute__(cls, name):
             raise ValueError(name)
