@@ -18,7 +18,7 @@ from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, read
 from bayesian_jobs.lifecycle.options import check_fires, parse_changes, parse_options
 from bayesian_jobs.lifecycle.reader import member_of
 from bayesian_jobs.store import jobs as store
-from bayesian_jobs.store.engine import database_now
+from bayesian_jobs.store.engine import Unreadable, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
 
 
@@ -48,6 +48,8 @@ def patch(engine: Engine, registry: Registry, job_id: str, changes: Mapping[str,
     with engine.begin() as connection:
         job = locked(connection, job_id)
         check_changeable(job)
+        if isinstance(job["kwargs"], Unreadable) and "kwargs" not in changes:
+            raise InvalidOptions([Fault("kwargs", job["kwargs"], "cannot be read and so not be kept; name others")])
         spec = parse_changes(spec_of(job, registry), changes, registry, database_now(connection))
         become(connection, registry, job, spec)
         if "state" in changes:

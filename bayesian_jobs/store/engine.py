@@ -1,8 +1,10 @@
 """Connections: how they are made, what the server may do to one that hangs, and the database's clock."""
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from typing import Any
 
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import TransactionRollbackError
@@ -57,6 +59,7 @@ def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
+        json_deserializer=read_json,
         connect_args=connect_arguments(name, SESSION | SHORT | LOOK_UPS_ONLY if hot else SESSION),
     )
 
@@ -64,6 +67,18 @@ def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -
 def connect_arguments(name: str, session: Mapping[str, str]) -> dict[str, object]:
     options = " ".join(f"-c {setting}={value}" for setting, value in session.items())
     return {"application_name": f"bayesian-jobs {name}", "options": options, **SOCKET}
+
+
+class Unreadable(dict[str, str]):
+    """Stands for a JSON document that plain SQL has stored, and at whose numbers or depth Python's reader raises."""
+
+
+def read_json(text: str) -> Any:
+    """What a column of JSON holds; an Unreadable, so that one such row does not hide all others."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        return Unreadable({"…": f"cannot be read: {error}"})
 
 
 def database_now(connection: Connection) -> datetime:

@@ -420,3 +420,28 @@ def test_retention_bounds_the_number_of_failure_entries_and_keeps_the_newest(fai
     assert failing.run(failing.registry.get("PruneHistory"), keep_failures=7)["state"] == "succeeded"
     assert [entry.job_id for entry in entries(failing)] == newest
     assert {row.job_id for row in failing.execute_sql("SELECT job_id FROM jobs")} == {"job", "mine", *newest}
+
+
+@pytest.mark.parametrize("value", ["9" * 5000, "[" * 3000 + "]" * 3000], ids=["5000 digits", "3000 levels"])
+def test_kwargs_that_nobody_can_read_are_told_as_such_and_hide_no_other_job(failing, client, value):
+    kwargs = f'{{"n": {value}}}'
+    failing.execute_sql(
+        "INSERT INTO jobs (job_id, handler, kwargs, state, next_run_at)"
+        " VALUES ('hostile', 'Anything', CAST(:kwargs AS jsonb), 'running', now())",
+        kwargs=kwargs,
+    )
+    failing.add("other", "Returning", kwargs={})
+    failing.dispatch()
+    failing.broker.join("default", timeout=LONG)
+    assert listed(client, "user") == {"hostile", "other"}
+    (entry,) = client.simulate_get("/api/v1/jobs?job_type=failed").json["jobs"]
+    assert entry["kwargs"]["…"].startswith("cannot be read: ")
+    answer = client.simulate_patch("/api/v1/jobs/hostile", json={"misfire_grace_time": "1 hour"})
+    assert answer.status_code == 400
+    assert "kwargs" in answer.json["error"]
+    ((kept,),) = failing.execute_sql(
+        "SELECT kwargs = CAST(:kwargs AS jsonb) FROM jobs WHERE job_id = 'hostile'", kwargs=kwargs
+    )
+    assert kept
+    changes = {"misfire_grace_time": "1 hour", "kwargs": {}}
+    assert client.simulate_patch("/api/v1/jobs/hostile", json=changes).status_code == 200
