@@ -332,11 +332,7 @@ def test_an_idle_transaction_is_the_handlers_for_as_long_as_it_works_and_not_lon
 
 
 def test_an_outcome_that_the_database_will_not_have_keeps_no_other_run_from_being_claimed_and_recorded(failing, caplog):
-    failing.execute_sql("""
-        CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$""")
-    failing.execute_sql("""
-        CREATE TRIGGER refuse BEFORE INSERT ON jobs FOR EACH ROW
-        WHEN (NEW.kwargs ->> 'failed_job_id' = 'refused') EXECUTE FUNCTION refuse()""")
+    failing.execute_sql("ALTER TABLE jobs ADD CONSTRAINT refuse CHECK (kwargs ->> 'failed_job_id' <> 'refused')")
     failing.add("refused", "Anything", kwargs={})
     failing.dispatch()
     wait_for(lambda: "cannot be recorded" in caplog.text)
@@ -345,7 +341,7 @@ def test_an_outcome_that_the_database_will_not_have_keeps_no_other_run_from_bein
     failing.dispatch()
     wait_for(lambda: failing.states() == ["running", "failed", "failed", "failed"])
     assert len(entries(failing)) == 3, "an end and its failure entry are one transaction: neither of the refused run"
-    failing.execute_sql("DROP TRIGGER refuse ON jobs")
+    failing.execute_sql("ALTER TABLE jobs DROP CONSTRAINT refuse")
     wait_for(lambda: failing.states() == ["failed"] * 4)
     assert {entry.kwargs["failed_job_id"] for entry in entries(failing)} == {"refused", "other-0", "other-1", "other-2"}
 
