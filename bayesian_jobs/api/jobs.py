@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from bayesian_jobs.api import codec, cursors, media, pages, parameters
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
 from bayesian_jobs.api.parameters import (
-    AFTER,
+    AFTER_JOB,
     AT,
     CHANGED_STATE,
     COUNT,
@@ -31,7 +31,7 @@ from bayesian_jobs.lifecycle.explain import explain
 from bayesian_jobs.lifecycle.upcoming import upcoming
 from bayesian_jobs.store import jobs as store
 
-LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, TAG, LIMIT, AFTER)
+LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, TAG, LIMIT, AFTER_JOB)
 ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
 PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
 CHANGING = {200: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
@@ -126,7 +126,8 @@ class Job:
         Null stands for an option's default; what is not named stays. If the trigger changes, the next fire
         time lies in the future.
         """
-        resp.media = {"job": codec.job(edit.patch(self.engine, self.registry, job_id, media.read_object(req)))}
+        changes = media.read_object(req, required=True)
+        resp.media = {"job": codec.job(edit.patch(self.engine, self.registry, job_id, changes))}
 
     @operation(JOBS_OPTIONS, answers={200: "Removed", 404: "Problem"})
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:

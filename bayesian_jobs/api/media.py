@@ -28,13 +28,15 @@ def response_handlers() -> falcon.media.Handlers:
     return falcon.media.Handlers({falcon.MEDIA_JSON: JSONHandler(dumps=_compact)})
 
 
-def read_object(req: falcon.Request) -> dict[str, Any]:
-    """The request's body, a JSON object; an absent body is an empty one.
+def read_object(req: falcon.Request, *, required: bool = False) -> dict[str, Any]:
+    """The request's body, a JSON object; an absent body is an empty one, unless it is `required`.
 
     Raises falcon's errors for 400, 413 and 415. Accepts what PostgreSQL keeps unchanged: no NaN, NUL, lone
     surrogates, repeated names, integers beyond 64 bits or absurd depth.
     """
     body = read_bytes(req)
+    if not body and required:
+        raise _bad("is absent")
     if not body and req.content_type is None:
         return {}
     _check_type(req)

@@ -1,12 +1,13 @@
 """The OpenAPI 3.1 document, put together from the routes and the handlers."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
 from bayesian_jobs import __version__
-from bayesian_jobs.api import schemas
+from bayesian_jobs.api import links, schemas
 from bayesian_jobs.api.operation import (
     ADD_JOBS,
     DOCUMENTATION,
@@ -17,14 +18,17 @@ from bayesian_jobs.api.operation import (
     Body,
     Operation,
 )
-from bayesian_jobs.api.parameters import Parameter
+from bayesian_jobs.api.parameters import ANY_JOB_ID, Parameter
 from bayesian_jobs.handlers.registry import Registry
 
 Routes = dict[str, object]
 
 METHODS = ("get", "post", "put", "patch", "delete")
 JOB_PATH = "/jobs/{job_id}"
-PATH_PARAMETERS = {"job_id": "Identifies the job", "run_id": "Identifies the run (a UUID)"}
+PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
+    "job_id": {"description": "Identifies the job", "schema": ANY_JOB_ID},
+    "run_id": {"description": "Identifies the run", "schema": schemas.TEXT | {"format": "uuid"}},
+}
 TAGS = {
     ADD_JOBS: "One request for each handler, made from its class, and one for any of them",
     JOBS_OPTIONS: "What jobs there are; pausing, resuming and removing them",
@@ -42,26 +46,28 @@ INTRODUCTION = (
 
 def document(routes: Routes, registry: Registry, base: str) -> dict[str, Any]:
     """The document of an API whose resources are mounted under `base`."""
-    paths: dict[str, Any] = dict(_handler_paths(routes, registry))
-    for path, resource in routes.items():
-        found = {method: _describe(path, method, each) for method, each in _operations(path, resource)}
-        paths[path] = found
+    own = list(_operations(routes))
+    targets = [(path, method) for path, method, _ in own]
+    paths: dict[str, Any] = {}
+    for path, method, operation in [*_handler_operations(routes, registry), *own]:
+        paths.setdefault(path, {})[method] = _describe(path, method, operation, targets)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bayesian jobs", "version": __version__, "description": INTRODUCTION},
         "servers": [{"url": base}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": _components(registry)},
+        "components": {"schemas": _schemas(registry), "links": links.components(targets)},
     }
 
 
-def _components(registry: Registry) -> dict[str, Any]:
-    components = dict(schemas.components())
-    for name in registry.public_names():
-        components |= registry.signature(name).definitions()
-    components["NewJob"] |= {"examples": [_new_job(name, registry) for name in registry.public_names()[:1]]}
-    return components
+def _schemas(registry: Registry) -> dict[str, Any]:
+    names = registry.public_names()
+    found = dict(schemas.components({name: registry.signature(name).schema() for name in names}))
+    for name in names:
+        found |= registry.signature(name).definitions()
+    found["NewJob"] |= {"examples": [_new_job(name, registry) for name in names[:1]]}
+    return found
 
 
 def _new_job(name: str, registry: Registry) -> dict[str, Any]:
@@ -73,42 +79,42 @@ def _new_job(name: str, registry: Registry) -> dict[str, Any]:
     }
 
 
-def _operations(path: str, resource: object) -> Iterator[tuple[str, Operation]]:
-    for method in METHODS:
-        responder = getattr(resource, f"on_{method}", None)
-        if responder is not None and (path, method) != (JOB_PATH, "post"):
-            yield method, responder.operation
+def _operations(routes: Routes) -> Iterator[tuple[str, str, Operation]]:
+    """Path, method and operation of all but `POST /jobs/{job_id}`, which is not one."""
+    for path, resource in routes.items():
+        for method in METHODS:
+            responder = getattr(resource, f"on_{method}", None)
+            if responder is not None and (path, method) != (JOB_PATH, "post"):
+                yield path, method, responder.operation
 
 
-def _handler_paths(routes: Routes, registry: Registry) -> Iterator[tuple[str, Any]]:
+def _handler_operations(routes: Routes, registry: Registry) -> Iterator[tuple[str, str, Operation]]:
     """`POST /jobs/{job_id}` once for each handler, under the handler's own path."""
     shared: Operation = routes[JOB_PATH].on_post.operation  # type: ignore[attr-defined]
     for name in registry.public_names():
         signature = registry.signature(name)
-        operation = Operation(
-            tag=shared.tag,
-            summary=signature.summary,
-            description=signature.description,
-            query=shared.query,
-            body=Body(
-                schema=signature.schema(),
-                example=signature.example,
-                required=bool(signature.schema().get("required")),
-            ),
-            answers=shared.answers,
+        body = Body(
+            schema=signature.schema(),
+            example=signature.example,
+            required=bool(signature.schema().get("required")),
         )
-        path = f"/jobs/{registry.endpoint(name)}"
-        yield path, {"post": _describe(path, "post", operation)}
+        summary, description = signature.summary, signature.description
+        operation = replace(shared, summary=summary, description=description, body=body)
+        yield f"/jobs/{registry.endpoint(name)}", "post", operation
 
 
-def _describe(path: str, method: str, operation: Operation) -> dict[str, Any]:
+def _describe(path: str, method: str, operation: Operation, targets: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    own_id = links.operation_id(method, path)
     described: dict[str, Any] = {
         "tags": [operation.tag],
-        "operationId": "-".join([method, *re.findall(r"[\w.-]+", path)]),
+        "operationId": own_id,
         "summary": operation.summary,
         "description": operation.description,
         "parameters": [*_path_parameters(path), *map(_query_parameter, operation.query)],
-        "responses": _responses(operation.answers),
+        "responses": {
+            str(status): _response(status, schema) | links.of_answer(schema, targets, own_id)
+            for status, schema in _answers(operation.answers)
+        },
     }
     if operation.body is not None:
         described["requestBody"] = _request_body(operation.body)
@@ -121,8 +127,7 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
             "name": name,
             "in": "path",
             "required": True,
-            "description": PATH_PARAMETERS[name],
-            "schema": schemas.TEXT,
+            **PATH_PARAMETERS[name],
         }
 
 
@@ -145,9 +150,10 @@ def _request_body(body: Body) -> dict[str, Any]:
     return {"required": body.required, "content": {"application/json": content}}
 
 
-def _responses(answers: Mapping[int, str | None]) -> dict[str, Any]:
+def _answers(answers: Mapping[int, str | None]) -> list[tuple[int, str | None]]:
+    """Status and schema of these answers and of those that every operation may give."""
     every = {400: "Problem", 403: "Problem", **answers, 500: "Problem", 503: answers.get(503, "Problem")}
-    return {str(status): _response(status, every[status]) for status in sorted(every)}
+    return sorted(every.items())
 
 
 def _response(status: int, schema: str | None) -> dict[str, Any]:

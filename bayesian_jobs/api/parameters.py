@@ -11,9 +11,12 @@ from bayesian_jobs.domain.described import Described
 from bayesian_jobs.domain.job import (
     FIRST_PRIORITY,
     LAST_PRIORITY,
+    LONGEST_JOB_ID,
     MOST_CONCURRENT_RUNS,
     MOST_RETRIES,
+    MOST_TAGS,
     PRIORITY,
+    RESERVED_JOB_IDS,
     JobState,
     Overlap,
 )
@@ -124,9 +127,27 @@ def told(values: type[Described]) -> str:
     return "; ".join(f"`{value}`: {value.prose}" for value in values)
 
 
-JOB_ID = Parameter(name="job_id", description="Unique string that identifies the job; generated when omitted")
+def _text(format: str) -> dict[str, Any]:
+    """Text of which no pattern could say all: the format's name tells it from other text."""
+    return {"type": "string", "format": format}
+
+
+PRINTABLE: Mapping[str, Any] = {"type": "string", "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"}
+ANY_JOB_ID: dict[str, Any] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_JOB_ID,
+    "pattern": r"^[^\s/\u0000-\u001f\u007f-\u009f]([^/\u0000-\u001f\u007f-\u009f\u2028\u2029]*"
+    r"[^\s/\u0000-\u001f\u007f-\u009f])?$",
+}
+JOB_ID = Parameter(
+    name="job_id",
+    description="Unique string that identifies the job; generated when omitted",
+    schema=ANY_JOB_ID | {"not": {"enum": sorted(RESERVED_JOB_IDS)}},
+)
 PERIODICALLY = Parameter(
     name="periodically",
+    schema=_text("human-duration-or-cron"),
     description=(
         "How often: a duration (`1 week`, `5:00:00` for every five hours, `1 day`) or a cron expression "
         "(`*/5 * * * *`, `@daily`). When omitted, the job runs once, at `when`"
@@ -134,21 +155,32 @@ PERIODICALLY = Parameter(
 )
 WHEN = Parameter(
     name="when",
+    schema=_text("human-date-time"),
     description="First execution: `Mon Feb 20, 14:56` or ISO 8601, UTC unless it has an offset; default: now",
 )
 MISFIRE_GRACE_TIME = Parameter(
     name="misfire_grace_time",
+    schema=_text("human-duration"),
     description="How late an execution may still start (`1 hour`); later, it is not run. Default: no limit",
 )
-TIMEZONE = Parameter(name="timezone", description="Time zone of a cron expression (`Europe/Prague`); default: UTC")
+TIMEZONE = Parameter(
+    name="timezone",
+    description="Time zone of a cron expression (`Europe/Prague`); default: UTC",
+    schema=_text("iana-time-zone"),
+)
 STATE = Parameter(
     name="state",
     description="`running`: active, ready for execution; `paused`: postponed",
     schema=_choice([JobState.RUNNING, JobState.PAUSED], JobState.RUNNING),
 )
-END = Parameter(name="end", description="Of a periodic job: when it fires last, at the latest. Default: never ends")
+END = Parameter(
+    name="end",
+    schema=_text("human-date-time"),
+    description="Of a periodic job: when it fires last, at the latest. Default: never ends",
+)
 JITTER = Parameter(
     name="jitter",
+    schema=_text("human-duration"),
     description="Runs may be started later than their fire time, by less than this (`30 seconds`). Default: none",
 )
 CATCH_UP = Parameter(
@@ -166,7 +198,9 @@ OVERLAP = Parameter(
     description=f"What becomes of a fire time while so many runs are queued or executing. {told(Overlap)}",
     schema=_choice(list(Overlap), Overlap.SKIP),
 )
-QUEUE = Parameter(name="queue", description="The queue of its runs. Default: that of its handler")
+QUEUE = Parameter(
+    name="queue", schema=_text("queue"), description="The queue of its runs. Default: that of its handler"
+)
 PRIORITY_OF_RUNS = Parameter(
     name="priority",
     description="The lower, the earlier its runs start among those of their queue",
@@ -179,14 +213,19 @@ MAX_RETRIES = Parameter(
 )
 RETRY_DELAY = Parameter(
     name="retry_delay",
+    schema=_text("human-duration"),
     description="The wait before the first retry, doubled for each further one. Default: as its handler says",
 )
-TIME_LIMIT = Parameter(name="time_limit", description="How long one attempt may take. Default: as its handler says")
-DESCRIPTION = Parameter(name="description", description="Words about the job, for people")
+TIME_LIMIT = Parameter(
+    name="time_limit",
+    schema=_text("human-duration"),
+    description="How long one attempt may take. Default: as its handler says",
+)
+DESCRIPTION = Parameter(name="description", schema=_text("words"), description="Words about the job, for people")
 TAGS = Parameter(
     name="tags",
     description="Words to find the job by; in a query separated by commas",
-    schema={"type": "array", "items": {"type": "string"}},
+    schema={"type": "array", "items": _text("tag"), "maxItems": MOST_TAGS, "uniqueItems": True},
 )
 JOB_OPTIONS = (
     JOB_ID,
@@ -216,9 +255,14 @@ NEW_STATE = Parameter(
     required=True,
 )
 CHANGED_STATE = replace(NEW_STATE, description="The state to change to; then there is no body", required=False)
-REASON = Parameter(name="reason", description="With `state=paused`: why, for those who look at it later")
+REASON = Parameter(
+    name="reason",
+    schema=_text("words"),
+    description="With `state=paused`: why, for those who look at it later",
+)
 UNTIL = Parameter(
     name="until",
+    schema=_text("human-date-time"),
     description="With `state=paused`: when it is set running again by itself (ISO 8601, UTC unless it has an offset)",
 )
 JOB_TYPE = Parameter(
@@ -229,9 +273,11 @@ JOB_TYPE = Parameter(
 OF_STATE = Parameter(
     name="state", description="Only jobs in this state", schema=_choice([state.value for state in JobState])
 )
-OF_HANDLER = Parameter(name="handler", description="Only jobs of this handler")
-TEXT = Parameter(name="text", description="Only jobs with this text in id, handler or keyword arguments")
-TAG = Parameter(name="tag", description="Only jobs with this tag")
+OF_HANDLER = Parameter(name="handler", description="Only jobs of this handler", schema=PRINTABLE)
+TEXT = Parameter(
+    name="text", description="Only jobs with this text in id, handler or keyword arguments", schema=PRINTABLE
+)
+TAG = Parameter(name="tag", description="Only jobs with this tag", schema=PRINTABLE)
 RUN_STATE = Parameter(
     name="state", description="Only runs in this state", schema=_choice([state.value for state in RunState])
 )
@@ -240,11 +286,19 @@ LIMIT = Parameter(
     description="How many entries an answer holds at most",
     schema=_whole(1, MAX_LIMIT, DEFAULT_LIMIT),
 )
-AFTER = Parameter(name="after", description="`next` of the page before, to get the following one")
 AT = Parameter(
     name="at",
+    schema=_text("human-date-time"),
     description="The time to explain (ISO 8601, UTC unless it has an offset); whole seconds mean any fire time within "
     "that second. Default: now",
+)
+AFTER_JOB, AFTER_RUN = (
+    Parameter(
+        name="after",
+        description="`next` of the page before, to get the following one",
+        schema=_text(f"{kind}-cursor"),
+    )
+    for kind in ("job", "run")
 )
 COUNT = Parameter(
     name="count",

@@ -9,14 +9,14 @@ from sqlalchemy import Engine
 
 from bayesian_jobs.api import codec, cursors, media, pages, parameters
 from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
-from bayesian_jobs.api.parameters import AFTER, LIMIT, RUN_STATE
+from bayesian_jobs.api.parameters import AFTER_RUN, LIMIT, RUN_STATE
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound, RunNotFound
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import request
 from bayesian_jobs.store import jobs
 from bayesian_jobs.store import runs as store
 
-PAGE = (RUN_STATE, LIMIT, AFTER)
+PAGE = (RUN_STATE, LIMIT, AFTER_RUN)
 REQUESTING = {202: "RunRequested", 404: "Problem", 409: "Problem"}
 RETRYING = REQUESTING | {413: "Problem", 415: "Problem"}
 RETRY = Body(schema={"$ref": "#/components/schemas/Retry"}, required=False)

@@ -1,8 +1,9 @@
 """The JSON schemas of what the API takes and gives, as components of the OpenAPI document."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from bayesian_jobs.api.parameters import JOB_OPTIONS
+from bayesian_jobs.api.parameters import JOB_OPTIONS, STATE, Parameter
 from bayesian_jobs.domain.job import JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
@@ -27,9 +28,16 @@ def ref(name: str) -> Schema:
 
 def maybe(schema: Schema) -> Schema:
     """The schema, or null."""
-    if "enum" in schema or "$ref" in schema:
-        return {"anyOf": [schema, {"type": "null"}]}
+    if not schema.keys().isdisjoint(("anyOf", "enum", "$ref")):
+        return either(schema, {"type": "null"})
     return schema | {"type": [schema["type"], "null"]}
+
+
+def either(schema: Schema, other: Schema) -> Schema:
+    """One of two schemas; what the first says besides of its value holds for both."""
+    said: Schema = {name: schema[name] for name in ("description", "default") if name in schema}
+    rest = {name: value for name, value in schema.items() if name not in said}
+    return {"anyOf": [*rest.get("anyOf", [rest]), other], **said}
 
 
 def array(items: Schema) -> Schema:
@@ -51,34 +59,57 @@ def page(name: str, item: str) -> Schema:
     return record(**{name: array(ref(item)), f"{name}_count": WHOLE, "next": cursor})
 
 
-def new_job() -> Schema:
-    """The body of `POST /jobs`."""
-    options = {each.name: {**each.schema, "description": each.description} for each in JOB_OPTIONS}
-    handler = TEXT | {"description": "Name of the handler class"}
-    kwargs = ANY_OBJECT | {"description": "Keyword arguments of the handler's `execute()`", "default": {}}
+def new_job(handlers: Mapping[str, Schema]) -> Schema:
+    """The body of `POST /jobs`, given the schema of each handler's keyword arguments. Null stands for the default."""
+    options = {each.name: maybe(in_body(each)) for each in JOB_OPTIONS}
+    handler = TEXT | {"description": "Name of the handler class", "enum": list(handlers)}
+    kwargs = maybe(ANY_OBJECT) | {"description": "Keyword arguments of the handler's `execute()`", "default": {}}
     return {
         "type": "object",
         "properties": {"handler": handler, "kwargs": kwargs, **options},
         "required": ["handler"],
         "additionalProperties": False,
+        "anyOf": [of_handler(name, arguments) for name, arguments in handlers.items()],
     }
 
 
-def job_definition() -> Schema:
+def in_body(option: Parameter) -> Schema:
+    """The schema of an option in JSON, where a list or a whole number may also be text, as in a query."""
+    schema = {**option.schema, "description": option.description}
+    match schema["type"]:
+        case "array":
+            return either(schema, TEXT | {"format": "tags"})
+        case "integer":
+            return either(schema, TEXT | {"format": "digits"})
+    return schema
+
+
+def of_handler(name: str, arguments: Schema) -> Schema:
+    """What holds for the body if it names this handler, or one that is not named is this."""
+    required: Schema = {"required": ["kwargs"]} if arguments.get("required") else {}
+    kwargs = arguments if required else maybe(arguments)
+    return {"properties": {"handler": {"const": name}, "kwargs": kwargs}, **required}
+
+
+def job_definition(handlers: Mapping[str, Schema]) -> Schema:
     """The body of `PUT /jobs/{job_id}`. It names no defaults: what those are depends on whether there is the job."""
     options = {
         name: {key: value for key, value in schema.items() if key != "default"}
-        for name, schema in new_job()["properties"].items()
+        for name, schema in new_job(handlers)["properties"].items()
     }
-    return new_job() | {"properties": options}
+    return new_job(handlers) | {"properties": options}
 
 
-def job_changes() -> Schema:
+def job_changes(handlers: Mapping[str, Schema]) -> Schema:
     """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default. What is absent stays as it is."""
-    options = job_definition()["properties"]
-    needed = ("job_id", "handler", "state")
-    properties = {name: schema if name in needed else maybe(schema) for name, schema in options.items()}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+    options = job_definition(handlers)["properties"]
+    kwargs_of = [of_handler(name, arguments) | {"required": ["kwargs"]} for name, arguments in handlers.items()]
+    return {
+        "type": "object",
+        "properties": options | {"state": STATE.schema},
+        "additionalProperties": False,
+        "anyOf": [{"not": {"required": ["kwargs"]}}, *kwargs_of],
+    }
 
 
 def service_state() -> Schema:
@@ -188,16 +219,16 @@ PROBLEM: Schema = {
 CHECKS = record(database=FLAG, schema=FLAG, schedulers=WHOLE, workers=WHOLE)
 
 
-def components() -> dict[str, Schema]:
-    """All schemas by name, without those of the handlers' arguments."""
+def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
+    """All schemas by name, given those of the handlers' arguments, which are not among them."""
     return {
-        "NewJob": new_job(),
+        "NewJob": new_job(handlers),
         "Job": JOB,
         "JobAdded": record(job=ref("Job")),
         "JobList": page("jobs", "Job"),
         "JobChanged": {"anyOf": [ref("JobAdded"), ref("JobState")]},
-        "JobChanges": job_changes(),
-        "JobDefinition": job_definition(),
+        "JobChanges": job_changes(handlers),
+        "JobDefinition": job_definition(handlers),
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
         "Pause": record(since=maybe(TIME), reason=maybe(TEXT), until=maybe(TIME)),

@@ -44,11 +44,13 @@ class Reader:
         return self.text(option, parse)
 
     def number(self, option: str, lowest: int, highest: int, default: int | None = None) -> int | None:
-        """A whole number, or a text of one."""
+        """A whole number, which in JSON may be 5.0, or a text of one."""
         value = self.options.get(option)
         if value is None:
             return default
         if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 10:
+            value = int(value)
+        if isinstance(value, float) and value.is_integer():
             value = int(value)
         if isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest:
             return value
@@ -60,10 +62,10 @@ class Reader:
         return self.text(option, lambda text: member_of(values, text))
 
     def tags(self) -> tuple[str, ...]:
-        """A list of texts, or one text in which commas separate them."""
+        """A list of texts, or one text in which commas separate them; the empty text: none."""
         value = self.options.get("tags", [])
         if isinstance(value, str):
-            value = [tag.strip() for tag in value.split(",")]
+            value = [tag.strip() for tag in value.split(",")] if value else []
         if not isinstance(value, list):
             self.fault("tags", "must be a list of texts")
             return ()

@@ -279,6 +279,13 @@ def test_a_wrong_patch_names_all_that_is_wrong(client: testing.TestClient) -> No
     assert_problem(client.simulate_patch("/api/v1/jobs/none", json={}), 404)
 
 
+def test_a_patch_without_a_body_is_a_mistake(client: testing.TestClient) -> None:
+    before = add_job(client, "a")
+
+    assert assert_problem(client.simulate_patch("/api/v1/jobs/a"), 400)["error"] == "The body is absent"
+    assert client.simulate_patch("/api/v1/jobs/a", json={}).json == {"job": before}
+
+
 def test_upcoming_fire_times_are_told_as_many_as_asked_for(client: testing.TestClient) -> None:
     add_job(client, "a", periodically="0 5 * * *", timezone="UTC")
     times = client.simulate_get("/api/v1/jobs/a/upcoming?count=3").json["upcoming"]

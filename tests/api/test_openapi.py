@@ -67,6 +67,26 @@ def test_operation_ids_are_unique_and_every_operation_is_described(document: dic
     assert all(operation["summary"] for operation in operations)
 
 
+def test_links_lead_to_operations_and_name_their_parameters(document: dict[str, Any]) -> None:
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    parameters = {
+        operation["operationId"]: {f"{each['in']}.{each['name']}" for each in operation["parameters"]}
+        for operation in operations
+    }
+    named = document["components"]["links"]
+    found = [
+        named[link["$ref"].rpartition("/")[2]] if "$ref" in link else link
+        for operation in operations
+        for answer in operation["responses"].values()
+        for link in answer.get("links", {}).values()
+    ]
+
+    assert {"get-jobs-job_id", "post-jobs-job_id-run", "post-runs-run_id-retry", "get-runs"} <= {
+        link["operationId"] for link in found
+    }
+    assert all(link["parameters"].keys() <= parameters[link["operationId"]] for link in found)
+
+
 def test_a_handlers_endpoint_shows_options_and_an_example(document: dict[str, Any]) -> None:
     operation = document["paths"]["/jobs/greeting"]["post"]
 

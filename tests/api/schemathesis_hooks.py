@@ -1,0 +1,87 @@
+"""What Schemathesis cannot know of this API: the formats of its texts, and which refusals no schema foretells."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import schemathesis
+from hypothesis import strategies as st
+
+from bayesian_jobs.api import cursors
+from bayesian_jobs.domain.datetimes import format_datetime
+from bayesian_jobs.domain.durations import LONGEST, format_duration
+
+DURATIONS = st.timedeltas(min_value=timedelta(seconds=1), max_value=LONGEST).map(format_duration)
+MOMENTS = st.datetimes(datetime(2100, 1, 1), datetime(2999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
+WORDS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=50)
+CRONS = st.sampled_from(["*/5 * * * *", "@daily", "30 3 * * mon-fri", "0 0 29 2 *"])
+
+schemathesis.openapi.format("human-duration", DURATIONS)
+schemathesis.openapi.format("human-duration-or-cron", DURATIONS | CRONS)
+schemathesis.openapi.format("human-date-time", MOMENTS.map(format_datetime))
+schemathesis.openapi.format("iana-time-zone", st.just("UTC"))
+schemathesis.openapi.format("queue", st.just("default"))
+schemathesis.openapi.format("words", WORDS)
+schemathesis.openapi.format("digits", st.sampled_from(["1", "2"]))
+schemathesis.openapi.format("tags", st.sampled_from(["", "one", "one, two"]))
+schemathesis.openapi.format("tag", WORDS.filter(lambda text: text == text.strip() != "" and "," not in text))
+schemathesis.openapi.format("job-cursor", st.sampled_from(["a", "z", "ě š"]).map(cursors.job_cursor))
+schemathesis.openapi.format("run-cursor", st.builds(cursors.run_cursor, MOMENTS, st.uuids().map(str)))
+
+
+@schemathesis.hook("map_case").apply_to(method="PUT", path="/jobs/{job_id}")
+def state_or_body(context: Any, case: Any) -> Any:
+    """PUT takes state in the query or a body, which may repeat the job_id of the path."""
+    if case.meta is not None and case.meta.generation.mode.is_positive and isinstance(case.body, dict):
+        (case.query or {}).pop("state", None)
+        if "job_id" in case.body:
+            case.body["job_id"] = case.path_parameters["job_id"]
+    return case
+
+
+UNFORESEEABLE = (
+    ("PUT", r"^This request takes no body", "PUT takes state in the query or a body"),
+    ("PUT", r"^state: is required in the query, or else options", "and it takes one of them"),
+    ("PUT|PATCH", r"^job_id: cannot be changed; the path names", "a body may only repeat what the path says"),
+    ("PATCH|POST .*/retry", r"^kwargs\.", "keyword arguments are judged by the handler that the stored job has"),
+    ("PUT|PATCH", r"^state: .* has no fire time left", "a change is judged by what the job is"),
+    ("PUT|PATCH", r"^when: has passed, and a job that is changed does not run at once", "and by the clock"),
+    ("POST|PUT|PATCH", r"^end: (is for a periodic job|leaves no fire time)", "options are judged together"),
+    ("POST|PUT|PATCH", r"^jitter: must be shorter than the period", "as these are"),
+    ("POST|PUT|PATCH", r"^catch_up: needs misfire_grace_time", "and these"),
+    ("POST|PUT|PATCH", r"more than 64 bits", "JSON Schema knows numbers of any size"),
+    ("POST|PUT|PATCH", r"nested deeper|a lone surrogate", "nor how deep a document is, nor what UTF-8 can carry"),
+)
+"""Operations, what they answer with 400 to a request that their schema allows, and why no schema can foretell it."""
+
+
+@schemathesis.check
+def a_valid_request_is_refused_only_for_what_no_schema_can_say(ctx: Any, response: Any, case: Any) -> None:
+    """In place of the same rule of `positive_data_acceptance`, which knows statuses only."""
+    if response.status_code != 400 or case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    problem = response.json()
+    told = [f"{each['option']}: {each['reason']}" for each in problem.get("errors", [])] or [problem["error"]]
+    unknown = [text for text in told if not is_unforeseeable(case.operation.label, text)]
+    assert not unknown, f"refused although the document allows it: {'; '.join(unknown)}"
+
+
+def is_unforeseeable(label: str, text: str) -> bool:
+    return any(re.match(operations, label) and re.search(known, text) for operations, known, _ in UNFORESEEABLE)
+
+
+@schemathesis.check
+class EveryOperationSucceeds:
+    """Otherwise only its refusals would have been looked at."""
+
+    def __init__(self) -> None:
+        self.tried: set[str] = set()
+        self.done: set[str] = set()
+
+    def after_response(self, ctx: Any, response: Any, case: Any) -> None:
+        self.tried.add(case.operation.label)
+        if response.status_code < 300:
+            self.done.add(case.operation.label)
+
+    def after_run(self, ctx: Any) -> None:
+        assert self.tried == self.done, f"never answered with success: {', '.join(sorted(self.tried - self.done))}"

@@ -1,0 +1,74 @@
+"""Schemathesis over the API as gunicorn serves it, by its OpenAPI document: examples, coverage, fuzzing, links."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import IO
+
+import pytest
+from sqlalchemy import Engine
+
+from bayesian_jobs.store import processes
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+PHASES = ("examples", "coverage", "fuzzing", "stateful")
+
+
+@pytest.fixture
+def address(database_url: str, engine: Engine) -> Iterator[str]:
+    """Where a real API listens that believes a scheduler and a worker to be alive, so that it is ready."""
+    with engine.begin() as connection:
+        for kind in ("scheduler", "worker"):
+            processes.register(connection, kind, timedelta(hours=1))
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database_url}
+    command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0"]
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        try:
+            yield listening_address(server.stderr)
+        finally:
+            server.terminate()
+            log = server.communicate(timeout=30)[1]
+    assert "Traceback" not in log
+
+
+def listening_address(log: IO[str]) -> str:
+    lines: list[str] = []
+    for line in iter(log.readline, ""):
+        lines.append(line)
+        if found := re.search(r"Listening at: (http://[^ ]+)", line):
+            return found[1]
+    pytest.fail(f"gunicorn ended: {''.join(lines)}")
+
+
+def test_the_api_does_what_its_document_says(address: str, tmp_path: Path) -> None:
+    """schemathesis.toml has the exemptions, each with its reason; schemathesis_hooks.py what is checked instead."""
+    tested = schemathesis("run", f"{address}/api/v1/openapi.json", "--no-color", cwd=tmp_path)
+    assert tested.returncode == 0, tested.stdout + tested.stderr
+
+    report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    operations, cases = report["operations"], report["test_cases"]
+    done = f"{operations['tested']} operations, {cases['generated']} requests, {cases['with_failures']} failures"
+    sys.stdout.write(f"{done} in {report['running_time']:.0f} s\n")
+    assert operations["tested"] == operations["total"] > 0
+    assert {name: phase["status"] for name, phase in report["phases"].items()} == dict.fromkeys(PHASES, "success")
+
+
+def schemathesis(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = Path(sys.executable).with_name("st")
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT)])}
+    return subprocess.run(
+        [program, "--config-file", HERE / "schemathesis.toml", *arguments, "--report-json-path=report.json"],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=110,
+        check=False,
+    )
