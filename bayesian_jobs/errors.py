@@ -6,6 +6,7 @@ BayesianJobsError
 ├── InvalidMessage       a Dramatiq message that the database cannot keep
 ├── JobExists            the job_id is taken
 ├── WrongState           a job or run is in a state in which this cannot be done to it
+├── ConditionFailed      a job is not what the request expects it to be
 ├── HandlerUnusable      a handler class cannot serve as one
 ├── FlowNotFound         no configured flow has this name
 ├── TaskNotFound         no task of a flow has this name
@@ -87,6 +88,10 @@ class JobExists(BayesianJobsError):
 
 class WrongState(BayesianJobsError):
     """A job or run is in a state in which this cannot be done to it; the text says what would help."""
+
+
+class ConditionFailed(BayesianJobsError):
+    """A job is not, or no longer, what the request expects it to be; nothing was changed."""
 
 
 class FlowNotFound(BayesianJobsError):

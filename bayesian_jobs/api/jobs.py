@@ -6,7 +6,8 @@ from typing import Any
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, cursors, media, pages, parameters
+from bayesian_jobs.api import codec, conditions, cursors, media, pages, parameters
+from bayesian_jobs.api.conditions import IF_MATCH, IF_NONE_MATCH
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
 from bayesian_jobs.api.parameters import (
     AFTER_JOB,
@@ -33,8 +34,9 @@ from bayesian_jobs.store import jobs as store
 
 LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, TAG, LIMIT, AFTER_JOB)
 ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
-PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
-CHANGING = {200: "JobAdded", 404: "Problem", 413: "Problem", 415: "Problem"}
+PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
+CHANGING = {200: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
+REMOVING = {200: "Removed", 404: "Problem", 412: "Problem"}
 NEW_JOB = Body(schema={"$ref": "#/components/schemas/NewJob"})
 DEFINITION = Body(schema={"$ref": "#/components/schemas/JobDefinition"}, required=False)
 CHANGES = Body(schema={"$ref": "#/components/schemas/JobChanges"}, example={"periodically": "1 day"})
@@ -96,9 +98,12 @@ class Job:
             row = store.get_job(connection, job_id)
         if row is None:
             raise JobNotFound(job_id)
+        conditions.show(resp, row)
         resp.media = codec.job(row)
 
-    @operation(JOBS_OPTIONS, query=(CHANGED_STATE, REASON, UNTIL), body=DEFINITION, answers=PUTTING)
+    @operation(
+        JOBS_OPTIONS, query=(CHANGED_STATE, REASON, UNTIL), headers=(IF_MATCH, IF_NONE_MATCH), body=DEFINITION, answers=PUTTING
+    )
     def on_put(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Pause or resume a job, or create or replace it.
 
@@ -107,19 +112,23 @@ class Job:
         is created if there is none (201). The same request again changes nothing: without `when` and `state`, a job
         keeps its own.
         """
+        condition = conditions.read(req)
         if req.context.query:
             media.refuse_body(req)
-            job = define.change_state(self.engine, job_id, **parameters.state_change(req.context.query))
+            job = define.change_state(
+                self.engine, job_id, **parameters.state_change(req.context.query), condition=condition
+            )
             resp.media = {"job_id": job["job_id"], "state": job["state"]}
         else:
             options = media.read_object(req)
             if not options:
                 raise InvalidOptions([Fault("state", None, "is required in the query, or else options as the body")])
-            job, created = edit.put(self.engine, self.registry, job_id, options)
+            job, created = edit.put(self.engine, self.registry, job_id, options, condition)
             resp.media = {"job": codec.job(job)}
             resp.status = falcon.HTTP_201 if created else falcon.HTTP_200
+        conditions.show(resp, job)
 
-    @operation(JOBS_OPTIONS, body=CHANGES, answers=CHANGING)
+    @operation(JOBS_OPTIONS, headers=(IF_MATCH,), body=CHANGES, answers=CHANGING)
     def on_patch(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Change some options of a job.
 
@@ -127,12 +136,14 @@ class Job:
         time lies in the future.
         """
         changes = media.read_object(req, required=True)
-        resp.media = {"job": codec.job(edit.patch(self.engine, self.registry, job_id, changes))}
+        job = edit.patch(self.engine, self.registry, job_id, changes, conditions.read(req))
+        conditions.show(resp, job)
+        resp.media = {"job": codec.job(job)}
 
-    @operation(JOBS_OPTIONS, answers={200: "Removed", 404: "Problem"})
+    @operation(JOBS_OPTIONS, headers=(IF_MATCH,), answers=REMOVING)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Remove a job; its queued runs are cancelled."""
-        resp.media = {"removed": define.delete(self.engine, job_id)}
+        resp.media = {"removed": define.delete(self.engine, job_id, conditions.read(req))}
 
     @operation(ADD_JOBS, query=JOB_OPTIONS, answers=ADDING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
@@ -188,7 +199,9 @@ class FailedJobs:
 
 def add(engine: Engine, registry: Registry, resp: falcon.Response, options: dict[str, Any]) -> None:
     """Answer 201 with the job that `options` make."""
-    resp.media = {"job": codec.job(define.create(engine, registry, options))}
+    job = define.create(engine, registry, options)
+    conditions.show(resp, job)
+    resp.media = {"job": codec.job(job)}
     resp.status = falcon.HTTP_201
 
 

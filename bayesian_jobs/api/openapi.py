@@ -29,6 +29,11 @@ PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"description": "Identifies the job", "schema": ANY_JOB_ID},
     "run_id": {"description": "Identifies the run", "schema": schemas.TEXT | {"format": "uuid"}},
 }
+ETAG: Mapping[str, Any] = {
+    "description": "Changes with the job's definition and state, not with its runs; for `If-Match`",
+    "required": True,
+    "schema": {"type": "string", "pattern": r'^"\d+-\d+"$'},
+}
 TAGS = {
     ADD_JOBS: "One request for each handler, made from its class, and one for any of them",
     JOBS_OPTIONS: "What jobs there are; pausing, resuming and removing them",
@@ -47,17 +52,16 @@ INTRODUCTION = (
 def document(routes: Routes, registry: Registry, base: str) -> dict[str, Any]:
     """The document of an API whose resources are mounted under `base`."""
     own = list(_operations(routes))
-    targets = [(path, method) for path, method, _ in own]
     paths: dict[str, Any] = {}
     for path, method, operation in [*_handler_operations(routes, registry), *own]:
-        paths.setdefault(path, {})[method] = _describe(path, method, operation, targets)
+        paths.setdefault(path, {})[method] = _describe(path, method, operation, own)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bayesian jobs", "version": __version__, "description": INTRODUCTION},
         "servers": [{"url": base}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": _schemas(registry), "links": links.components(targets)},
+        "components": {"schemas": _schemas(registry), "links": links.components(own)},
     }
 
 
@@ -79,8 +83,8 @@ def _new_job(name: str, registry: Registry) -> dict[str, Any]:
     }
 
 
-def _operations(routes: Routes) -> Iterator[tuple[str, str, Operation]]:
-    """Path, method and operation of all but `POST /jobs/{job_id}`, which is not one."""
+def _operations(routes: Routes) -> Iterator[links.Described]:
+    """All operations but `POST /jobs/{job_id}`, which is not one."""
     for path, resource in routes.items():
         for method in METHODS:
             responder = getattr(resource, f"on_{method}", None)
@@ -88,7 +92,7 @@ def _operations(routes: Routes) -> Iterator[tuple[str, str, Operation]]:
                 yield path, method, responder.operation
 
 
-def _handler_operations(routes: Routes, registry: Registry) -> Iterator[tuple[str, str, Operation]]:
+def _handler_operations(routes: Routes, registry: Registry) -> Iterator[links.Described]:
     """`POST /jobs/{job_id}` once for each handler, under the handler's own path."""
     shared: Operation = routes[JOB_PATH].on_post.operation  # type: ignore[attr-defined]
     for name in registry.public_names():
@@ -103,14 +107,15 @@ def _handler_operations(routes: Routes, registry: Registry) -> Iterator[tuple[st
         yield f"/jobs/{registry.endpoint(name)}", "post", operation
 
 
-def _describe(path: str, method: str, operation: Operation, targets: Sequence[tuple[str, str]]) -> dict[str, Any]:
+def _describe(path: str, method: str, operation: Operation, targets: Sequence[links.Described]) -> dict[str, Any]:
     own_id = links.operation_id(method, path)
+    taken = [*_parameters("query", operation.query), *_parameters("header", operation.headers)]
     described: dict[str, Any] = {
         "tags": [operation.tag],
         "operationId": own_id,
         "summary": operation.summary,
         "description": operation.description,
-        "parameters": [*_path_parameters(path), *map(_query_parameter, operation.query)],
+        "parameters": [*_path_parameters(path), *taken],
         "responses": {
             str(status): _response(status, schema) | links.of_answer(schema, targets, own_id)
             for status, schema in _answers(operation.answers)
@@ -131,16 +136,17 @@ def _path_parameters(path: str) -> Iterator[dict[str, Any]]:
         }
 
 
-def _query_parameter(parameter: Parameter) -> dict[str, Any]:
-    separated = {"style": "form", "explode": False} if parameter.schema["type"] == "array" else {}
-    return {
-        "name": parameter.name,
-        "in": "query",
-        "required": parameter.required,
-        "description": parameter.description,
-        "schema": dict(parameter.schema),
-        **separated,
-    }
+def _parameters(place: str, parameters: Sequence[Parameter]) -> Iterator[dict[str, Any]]:
+    for parameter in parameters:
+        separated = {"style": "form", "explode": False} if parameter.schema["type"] == "array" else {}
+        yield {
+            "name": parameter.name,
+            "in": place,
+            "required": parameter.required,
+            "description": parameter.description,
+            "schema": dict(parameter.schema),
+            **separated,
+        }
 
 
 def _request_body(body: Body) -> dict[str, Any]:
@@ -161,4 +167,5 @@ def _response(status: int, schema: str | None) -> dict[str, Any]:
     if schema is None:
         return {"description": description, "content": {"text/html": {"schema": schemas.TEXT}}}
     media_type = "application/problem+json" if schema == "Problem" else "application/json"
-    return {"description": description, "content": {media_type: {"schema": schemas.ref(schema)}}}
+    headers = {"headers": {"ETag": ETAG}} if schema in links.TAGGED else {}
+    return {"description": description, **headers, "content": {media_type: {"schema": schemas.ref(schema)}}}

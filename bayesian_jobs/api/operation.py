@@ -38,6 +38,7 @@ class Operation:
     summary: str
     description: str = ""
     query: Sequence[Parameter] = ()
+    headers: Sequence[Parameter] = ()
     body: Body | None = None
     answers: Mapping[int, str | None] = field(default_factory=dict)
 
@@ -46,10 +47,12 @@ def operation(
     tag: str,
     *,
     query: Sequence[Parameter] = (),
+    headers: Sequence[Parameter] = (),
     body: Body | None = None,
     answers: Mapping[int, str | None],
 ) -> Callable[[Responder], Responder]:
-    """Documents a responder by its docstring, and reads its query strictly into `req.context.query`."""
+    """Documents a responder by its docstring, and reads its query strictly into `req.context.query`. The headers that
+    mean something to it, it reads itself."""
 
     def decorate(responder: Responder) -> Responder:
         @functools.wraps(responder)
@@ -63,6 +66,7 @@ def operation(
             summary=" ".join(summary.split()).rstrip("."),
             description=description,
             query=query,
+            headers=headers,
             body=body,
             answers=answers,
         )

@@ -31,7 +31,7 @@ MAX_LIMIT = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """One query parameter; `schema` is the JSON schema of its value. With an `enum`, `chosen` checks it."""
+    """One query parameter or header; `schema` is the JSON schema of its value. With an `enum`, `chosen` checks it."""
 
     name: str
     description: str

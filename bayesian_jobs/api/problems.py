@@ -8,7 +8,7 @@ import falcon
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from bayesian_jobs.api import media
-from bayesian_jobs.errors import Fault, InvalidOptions, JobExists, NotFound, WrongState, shortened
+from bayesian_jobs.errors import ConditionFailed, Fault, InvalidOptions, JobExists, NotFound, WrongState, shortened
 from bayesian_jobs.handlers.faults import at_most, is_more, named
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,6 +28,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(NotFound, _not_found)
     app.add_error_handler(JobExists, _conflict)
     app.add_error_handler(WrongState, _conflict)
+    app.add_error_handler(ConditionFailed, _condition_failed)
 
 
 def document(status: int, text: str, **extensions: Any) -> dict[str, Any]:
@@ -95,6 +96,12 @@ def _conflict(
     req: falcon.Request, resp: falcon.Response, error: JobExists | WrongState, params: dict[str, Any]
 ) -> None:
     answer(resp, 409, str(error))
+
+
+def _condition_failed(
+    req: falcon.Request, resp: falcon.Response, error: ConditionFailed, params: dict[str, Any]
+) -> None:
+    answer(resp, 412, str(error))
 
 
 def _database_unavailable(

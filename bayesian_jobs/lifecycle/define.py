@@ -16,6 +16,7 @@ from bayesian_jobs.domain.misfire import account
 from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue, JobExists, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED, Pause, parse_change
 from bayesian_jobs.store import jobs as store
@@ -53,27 +54,40 @@ def add(
 
 
 def change_state(
-    engine: Engine, job_id: str, state: str, *, reason: str | None = None, until: str | None = None
+    engine: Engine,
+    job_id: str,
+    state: str,
+    *,
+    reason: str | None = None,
+    until: str | None = None,
+    condition: Condition = UNCONDITIONAL,
 ) -> Job:
     """Pause a job, for a `reason` and `until` a time if they are given, or set it running again; a state that it has
     already changes nothing, but a pause is from now on for this reason and until then.
 
     Pausing cancels its queued runs. Resuming settles the fire times that passed meanwhile as skipped, and so the
     next one lies in the future; only a one-off job whose run was put off by the pause is due at once. One that was set
-    aside becomes pending: the scheduler judges it anew. Raises InvalidOptions, JobNotFound.
+    aside becomes pending: the scheduler judges it anew. Raises InvalidOptions, JobNotFound,
+    ConditionFailed.
     """
     wanted, words = parse_change(engine, state, reason, until)
     with engine.begin() as connection:
-        set_state(connection, job_id, wanted, words)
+        set_state(connection, job_id, wanted, words, condition)
         return read(connection, job_id)
 
 
-def set_state(connection: Connection, job_id: str, wanted: str, words: Pause | None = None) -> None:
+def set_state(
+    connection: Connection,
+    job_id: str,
+    wanted: str,
+    words: Pause | None = None,
+    condition: Condition = UNCONDITIONAL,
+) -> None:
     """Lock a job, and pause it or set it running again; `words` None: a pause that it is in stays as it is.
 
-    Raises InvalidOptions, JobNotFound.
+    Raises InvalidOptions, JobNotFound, ConditionFailed.
     """
-    job = locked(connection, job_id)
+    job = locked(connection, job_id, condition)
     if job["state"] != wanted:
         check_not_over(job, wanted)
         pause(connection, job, words or Pause()) if wanted == JobState.PAUSED else resume(connection, job)
@@ -84,10 +98,13 @@ def set_state(connection: Connection, job_id: str, wanted: str, words: Pause | N
         notify_jobs_changed(connection)
 
 
-def delete(engine: Engine, job_id: str) -> list[str]:
-    """Remove the job and cancel its queued runs; its history stays until retention. Raises JobNotFound."""
+def delete(engine: Engine, job_id: str, condition: Condition = UNCONDITIONAL) -> list[str]:
+    """Remove the job and cancel its queued runs; its history stays until retention.
+
+    Raises JobNotFound, ConditionFailed.
+    """
     with engine.begin() as connection:
-        job = locked(connection, job_id)
+        job = locked(connection, job_id, condition)
         remove(connection, job)
         return [job["job_id"]]
 
@@ -205,10 +222,12 @@ def readable_trigger(job: Job) -> Trigger:
     return trigger
 
 
-def locked(connection: Connection, job_id: str) -> Job:
+def locked(connection: Connection, job_id: str, condition: Condition = UNCONDITIONAL) -> Job:
+    """The job, locked until the transaction ends. Raises JobNotFound, ConditionFailed."""
     job = store.lock_job(connection, job_id)
     if job is None:
         raise JobNotFound(job_id)
+    condition.check(job_id, job)
     return job
 
 

@@ -14,6 +14,7 @@ from bayesian_jobs.domain.misfire import Account, CatchUp, account
 from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, readable_trigger, set_state, trigger_of
 from bayesian_jobs.lifecycle.options import check_fires, parse_changes, parse_options
 from bayesian_jobs.lifecycle.reader import member_of
@@ -22,18 +23,26 @@ from bayesian_jobs.store.engine import Unreadable, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
 
 
-def put(engine: Engine, registry: Registry, job_id: str, options: Mapping[str, Any]) -> tuple[Job, bool]:
+def put(
+    engine: Engine,
+    registry: Registry,
+    job_id: str,
+    options: Mapping[str, Any],
+    condition: Condition = UNCONDITIONAL,
+) -> tuple[Job, bool]:
     """Make the job be what `options` say, and create it if there is none; True: it was created.
 
     Without `when` an existing job keeps its own, and without `state` its state, so that the same request again
-    changes nothing. A finished job begins again only with another trigger. Raises InvalidOptions.
+    changes nothing. A finished job begins again only with another trigger. Raises InvalidOptions, ConditionFailed.
     """
     options = {**options, "job_id": same_id(job_id, options)}
     with engine.begin() as connection:
         now = database_now(connection)
         while (job := store.lock_job(connection, job_id)) is None:
+            condition.check(job_id, None)
             if add(connection, registry, parse_options(options, registry, now), now):
                 return read(connection, job_id), True
+        condition.check(job_id, job)
         check_changeable(job)
         become(connection, registry, job, parse_options(anchored(options, job), registry, now))
         if options.get("state") and job["state"] != JobState.FINISHED:
@@ -41,12 +50,18 @@ def put(engine: Engine, registry: Registry, job_id: str, options: Mapping[str, A
         return read(connection, job_id), False
 
 
-def patch(engine: Engine, registry: Registry, job_id: str, changes: Mapping[str, Any]) -> Job:
+def patch(
+    engine: Engine,
+    registry: Registry,
+    job_id: str,
+    changes: Mapping[str, Any],
+    condition: Condition = UNCONDITIONAL,
+) -> Job:
     """Change the options that are named, of which null stands for the default; the others stay as they are (RFC 7396,
-    at the top level: kwargs are given whole). All or nothing. Raises InvalidOptions, JobNotFound."""
+    at the top level: kwargs are given whole). All or nothing. Raises InvalidOptions, JobNotFound, ConditionFailed."""
     same_id(job_id, changes)
     with engine.begin() as connection:
-        job = locked(connection, job_id)
+        job = locked(connection, job_id, condition)
         check_changeable(job)
         if isinstance(job["kwargs"], Unreadable) and "kwargs" not in changes:
             raise InvalidOptions([Fault("kwargs", job["kwargs"], "cannot be read and so not be kept; name others")])
