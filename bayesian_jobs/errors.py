@@ -6,6 +6,7 @@ BayesianJobsError
 ├── InvalidMessage       a Dramatiq message that the database cannot keep
 ├── JobExists            the job_id is taken
 ├── WrongState           a job or run is in a state in which this cannot be done to it
+├── KeyReused            an Idempotency-Key was sent with another request before
 ├── ConditionFailed      a job is not what the request expects it to be
 ├── HandlerUnusable      a handler class cannot serve as one
 ├── FlowNotFound         no configured flow has this name
@@ -92,6 +93,11 @@ class WrongState(BayesianJobsError):
 
 class ConditionFailed(BayesianJobsError):
     """A job is not, or no longer, what the request expects it to be; nothing was changed."""
+
+
+class KeyReused(BayesianJobsError):
+    def __init__(self, key: str) -> None:
+        super().__init__(f"Idempotency-Key {shortened(key)} was sent with another request before; choose a new one")
 
 
 class FlowNotFound(BayesianJobsError):

@@ -6,8 +6,9 @@ from typing import Any
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, conditions, cursors, media, pages, parameters
+from bayesian_jobs.api import codec, conditions, cursors, idempotency, media, pages, parameters
 from bayesian_jobs.api.conditions import IF_MATCH, IF_NONE_MATCH
+from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
 from bayesian_jobs.api.parameters import (
     AFTER_JOB,
@@ -31,9 +32,11 @@ from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.explain import explain
 from bayesian_jobs.lifecycle.upcoming import upcoming
 from bayesian_jobs.store import jobs as store
+from bayesian_jobs.store.engine import Transactions
 
 LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, TAG, LIMIT, AFTER_JOB)
-ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem"}
+ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem", 422: "Problem"}
+PUT_QUERY, PUT_HEADERS = (CHANGED_STATE, REASON, UNTIL), (IF_MATCH, IF_NONE_MATCH)
 PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
 CHANGING = {200: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
 REMOVING = {200: "Removed", 404: "Problem", 412: "Problem"}
@@ -78,10 +81,10 @@ class Jobs:
         found = pages.rows(read, _position, start, limit + 1)
         resp.data = pages.encode("jobs", found, limit, codec.job, lambda row: cursors.job_cursor(_position(row)))
 
-    @operation(ADD_JOBS, body=NEW_JOB, answers=ADDING)
+    @operation(ADD_JOBS, headers=(IDEMPOTENCY_KEY,), body=NEW_JOB, answers=ADDING)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Add a job of any handler."""
-        add(self.engine, self.registry, resp, media.read_object(req))
+        add(self.engine, self.registry, req, resp, media.read_object(req))
 
 
 class Job:
@@ -101,9 +104,7 @@ class Job:
         conditions.show(resp, row)
         resp.media = codec.job(row)
 
-    @operation(
-        JOBS_OPTIONS, query=(CHANGED_STATE, REASON, UNTIL), headers=(IF_MATCH, IF_NONE_MATCH), body=DEFINITION, answers=PUTTING
-    )
+    @operation(JOBS_OPTIONS, query=PUT_QUERY, headers=PUT_HEADERS, body=DEFINITION, answers=PUTTING)
     def on_put(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Pause or resume a job, or create or replace it.
 
@@ -145,12 +146,12 @@ class Job:
         """Remove a job; its queued runs are cancelled."""
         resp.media = {"removed": define.delete(self.engine, job_id, conditions.read(req))}
 
-    @operation(ADD_JOBS, query=JOB_OPTIONS, answers=ADDING)
+    @operation(ADD_JOBS, query=JOB_OPTIONS, headers=(IDEMPOTENCY_KEY,), answers=ADDING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Add a job of the handler that the path names."""
         handler = self.registry.by_endpoint(job_id)
         options = {**req.context.query, "handler": handler.__name__, "kwargs": media.read_object(req)}
-        add(self.engine, self.registry, resp, options)
+        add(self.engine, self.registry, req, resp, options)
 
 
 class Upcoming:
@@ -197,12 +198,18 @@ class FailedJobs:
         resp.media = {"removed": define.clean_failed(self.engine)}
 
 
-def add(engine: Engine, registry: Registry, resp: falcon.Response, options: dict[str, Any]) -> None:
+def add(
+    engine: Engine, registry: Registry, req: falcon.Request, resp: falcon.Response, options: dict[str, Any]
+) -> None:
     """Answer 201 with the job that `options` make."""
-    job = define.create(engine, registry, options)
-    conditions.show(resp, job)
-    resp.media = {"job": codec.job(job)}
-    resp.status = falcon.HTTP_201
+
+    def carry_out(transactions: Transactions) -> None:
+        job = define.create(transactions, registry, options)
+        conditions.show(resp, job)
+        resp.media = {"job": codec.job(job)}
+        resp.status = falcon.HTTP_201
+
+    idempotency.once(engine, req, resp, options, carry_out)
 
 
 def _position(row: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 from bayesian_jobs import __version__
 from bayesian_jobs.api import links, schemas
+from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY, REPLAYED
 from bayesian_jobs.api.operation import (
     ADD_JOBS,
     DOCUMENTATION,
@@ -33,6 +34,10 @@ ETAG: Mapping[str, Any] = {
     "description": "Changes with the job's definition and state, not with its runs; for `If-Match`",
     "required": True,
     "schema": {"type": "string", "pattern": r'^"\d+-\d+"$'},
+}
+REPLAYED_HEADER: Mapping[str, Any] = {
+    "description": "The request was carried out before, under its `Idempotency-Key`; this is what was answered then",
+    "schema": {"type": "string", "enum": ["true"]},
 }
 TAGS = {
     ADD_JOBS: "One request for each handler, made from its class, and one for any of them",
@@ -117,7 +122,7 @@ def _describe(path: str, method: str, operation: Operation, targets: Sequence[li
         "description": operation.description,
         "parameters": [*_path_parameters(path), *taken],
         "responses": {
-            str(status): _response(status, schema) | links.of_answer(schema, targets, own_id)
+            str(status): _response(status, schema, operation) | links.of_answer(schema, targets, own_id)
             for status, schema in _answers(operation.answers)
         },
     }
@@ -162,10 +167,17 @@ def _answers(answers: Mapping[int, str | None]) -> list[tuple[int, str | None]]:
     return sorted(every.items())
 
 
-def _response(status: int, schema: str | None) -> dict[str, Any]:
+def _response(status: int, schema: str | None, operation: Operation) -> dict[str, Any]:
     description = HTTPStatus(status).phrase
     if schema is None:
         return {"description": description, "content": {"text/html": {"schema": schemas.TEXT}}}
     media_type = "application/problem+json" if schema == "Problem" else "application/json"
-    headers = {"headers": {"ETag": ETAG}} if schema in links.TAGGED else {}
-    return {"description": description, **headers, "content": {media_type: {"schema": schemas.ref(schema)}}}
+    content = {media_type: {"schema": schemas.ref(schema)}}
+    return {"description": description, "headers": dict(_headers(status, schema, operation)), "content": content}
+
+
+def _headers(status: int, schema: str, operation: Operation) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    if schema in links.TAGGED:
+        yield "ETag", ETAG
+    if IDEMPOTENCY_KEY in operation.headers and status < 300:
+        yield REPLAYED, REPLAYED_HEADER

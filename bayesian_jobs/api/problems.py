@@ -8,7 +8,16 @@ import falcon
 from sqlalchemy.exc import OperationalError, ProgrammingError
 
 from bayesian_jobs.api import media
-from bayesian_jobs.errors import ConditionFailed, Fault, InvalidOptions, JobExists, NotFound, WrongState, shortened
+from bayesian_jobs.errors import (
+    ConditionFailed,
+    Fault,
+    InvalidOptions,
+    JobExists,
+    KeyReused,
+    NotFound,
+    WrongState,
+    shortened,
+)
 from bayesian_jobs.handlers.faults import at_most, is_more, named
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,6 +38,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(JobExists, _conflict)
     app.add_error_handler(WrongState, _conflict)
     app.add_error_handler(ConditionFailed, _condition_failed)
+    app.add_error_handler(KeyReused, _key_reused)
 
 
 def document(status: int, text: str, **extensions: Any) -> dict[str, Any]:
@@ -102,6 +112,10 @@ def _condition_failed(
     req: falcon.Request, resp: falcon.Response, error: ConditionFailed, params: dict[str, Any]
 ) -> None:
     answer(resp, 412, str(error))
+
+
+def _key_reused(req: falcon.Request, resp: falcon.Response, error: KeyReused, params: dict[str, Any]) -> None:
+    answer(resp, 422, str(error))
 
 
 def _database_unavailable(

@@ -7,7 +7,8 @@ from typing import Any
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, cursors, media, pages, parameters
+from bayesian_jobs.api import codec, cursors, idempotency, media, pages, parameters
+from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
 from bayesian_jobs.api.parameters import AFTER_RUN, LIMIT, RUN_STATE
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound, RunNotFound
@@ -15,10 +16,12 @@ from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import request
 from bayesian_jobs.store import jobs
 from bayesian_jobs.store import runs as store
+from bayesian_jobs.store.engine import Transactions
 
 PAGE = (RUN_STATE, LIMIT, AFTER_RUN)
 REQUESTING = {202: "RunRequested", 404: "Problem", 409: "Problem"}
-RETRYING = REQUESTING | {413: "Problem", 415: "Problem"}
+ONCE = REQUESTING | {422: "Problem"}
+RETRYING = ONCE | {413: "Problem", 415: "Problem"}
 RETRY = Body(schema={"$ref": "#/components/schemas/Retry"}, required=False)
 
 
@@ -72,14 +75,16 @@ class RunNow:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(JOBS_OPTIONS, answers=REQUESTING)
+    @operation(JOBS_OPTIONS, headers=(IDEMPOTENCY_KEY,), answers=ONCE)
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Run a job now, once, outside its schedule.
 
         A paused or finished job runs as well, and stays what it is.
         """
         media.refuse_body(req)
-        accept(resp, request.run_now(self.engine, job_id))
+        idempotency.once(
+            self.engine, req, resp, {}, lambda transactions: accept(resp, request.run_now(transactions, job_id))
+        )
 
 
 class Retry:
@@ -89,13 +94,18 @@ class Retry:
         self.engine = engine
         self.registry = registry
 
-    @operation(RUNS, body=RETRY, answers=RETRYING)
+    @operation(RUNS, headers=(IDEMPOTENCY_KEY,), body=RETRY, answers=RETRYING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
         """Try a run again that has failed, was cancelled or missed.
 
         It becomes a run of its own, with `kwargs` if the body names them, else with those that the job has now.
         """
-        accept(resp, request.retry(self.engine, self.registry, run_id, edited_kwargs(media.read_object(req))))
+        body = media.read_object(req)
+
+        def carry_out(transactions: Transactions) -> None:
+            accept(resp, request.retry(transactions, self.registry, run_id, edited_kwargs(body)))
+
+        idempotency.once(self.engine, req, resp, body, carry_out)
 
 
 class Cancel:

@@ -24,11 +24,12 @@ class PruneHistory(BaseHandler):
         pruned = prune(self.run.engine, self.run.retention, keep_failures)
         self.log.info(
             "removed %d partitions and %d single runs, %d jobs, %d more failure entries, %d processes, "
-            "%d waiting tasks of flows",
+            "%d waiting tasks of flows, %d idempotency keys",
             len(pruned.partitions),
             pruned.runs,
             pruned.jobs,
             pruned.failures,
             pruned.processes,
             pruned.tasks,
+            pruned.keys,
         )

@@ -20,19 +20,18 @@ from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED, Pause, parse_change
 from bayesian_jobs.store import jobs as store
-from bayesian_jobs.store.engine import database_now
+from bayesian_jobs.store.engine import Transactions, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
 
 Job = Mapping[str, Any]
 """A row of `jobs`, with what its last run came to."""
 
 
-def create(engine: Engine, registry: Registry, options: Mapping[str, Any]) -> Job:
+def create(engine: Transactions, registry: Registry, options: Mapping[str, Any]) -> Job:
     """Store a new job. Raises InvalidOptions or JobExists; then nothing is stored."""
-    with engine.connect() as connection:
-        now = database_now(connection)
-    spec = parse_options(options, registry, now)
     with engine.begin() as connection:
+        now = database_now(connection)
+        spec = parse_options(options, registry, now)
         if not add(connection, registry, spec, now):
             raise JobExists(spec.job_id)
         return read(connection, spec.job_id)
@@ -54,7 +53,7 @@ def add(
 
 
 def change_state(
-    engine: Engine,
+    engine: Transactions,
     job_id: str,
     state: str,
     *,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
@@ -19,12 +19,12 @@ from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, read
 from bayesian_jobs.lifecycle.options import check_fires, parse_changes, parse_options
 from bayesian_jobs.lifecycle.reader import member_of
 from bayesian_jobs.store import jobs as store
-from bayesian_jobs.store.engine import Unreadable, database_now
+from bayesian_jobs.store.engine import Transactions, Unreadable, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
 
 
 def put(
-    engine: Engine,
+    engine: Transactions,
     registry: Registry,
     job_id: str,
     options: Mapping[str, Any],
@@ -51,7 +51,7 @@ def put(
 
 
 def patch(
-    engine: Engine,
+    engine: Transactions,
     registry: Registry,
     job_id: str,
     changes: Mapping[str, Any],

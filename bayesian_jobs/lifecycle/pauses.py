@@ -4,13 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine
-
 from bayesian_jobs.domain.datetimes import parse_datetime
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.lifecycle.options import parse_state
-from bayesian_jobs.store.engine import database_now
+from bayesian_jobs.store.engine import Transactions, database_now
 
 LONGEST_REASON = 1000
 
@@ -30,7 +28,7 @@ class Pause:
 NOT_PAUSED = Pause().columns
 
 
-def parse_change(engine: Engine, state: str, reason: str | None, until: str | None) -> tuple[JobState, Pause]:
+def parse_change(engine: Transactions, state: str, reason: str | None, until: str | None) -> tuple[JobState, Pause]:
     """The state to change to, and what is said about a pause. Raises InvalidOptions, with everything that is wrong."""
     faults: list[Fault] = []
     wanted = None
@@ -45,7 +43,7 @@ def parse_change(engine: Engine, state: str, reason: str | None, until: str | No
         faults.append(Fault("reason", reason, f"must have 1 to {LONGEST_REASON} characters"))
     ends = None
     if until is not None:
-        with engine.connect() as connection:
+        with engine.begin() as connection:
             now = database_now(connection)
         try:
             ends = parse_end(until, now)

@@ -13,6 +13,7 @@ from bayesian_jobs.errors import Fault, InvalidOptions, RunNotFound, WrongState
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.define import Job, locked
 from bayesian_jobs.store import jobs, requests, runs
+from bayesian_jobs.store.engine import Transactions
 
 RETRIED = (RunState.FAILED, RunState.CANCELLED, RunState.MISSED)
 
@@ -20,7 +21,7 @@ Run = Mapping[str, Any]
 """A row of `runs`."""
 
 
-def run_now(engine: Engine, job_id: str) -> Run:
+def run_now(engine: Transactions, job_id: str) -> Run:
     """Queue a run of the job that may start at once, whatever the job's state; its schedule stays as it is.
 
     Raises WrongState while as many runs of the job are queued or executing as it may have, and for a pending job;
@@ -30,7 +31,7 @@ def run_now(engine: Engine, job_id: str) -> Run:
         return requested(connection, locked(connection, job_id), None, None)
 
 
-def retry(engine: Engine, registry: Registry, run_id: str, kwargs: Mapping[str, Any] | None) -> Run:
+def retry(engine: Transactions, registry: Registry, run_id: str, kwargs: Mapping[str, Any] | None) -> Run:
     """Run what a run was to do once more, as a run of its own that names the first one; without `kwargs` with its own,
     if it has any, or else with those that its job (or message) has now.
 
@@ -82,8 +83,8 @@ def sent_again(connection: Connection, run: Run, kwargs: Mapping[str, Any] | Non
     return again
 
 
-def found(engine: Engine, run_id: str) -> Run:
-    with engine.connect() as connection:
+def found(engine: Transactions, run_id: str) -> Run:
+    with engine.begin() as connection:
         run = runs.get_run(connection, run_id)
     if run is None:
         raise RunNotFound(run_id)

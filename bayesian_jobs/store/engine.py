@@ -2,9 +2,10 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import TransactionRollbackError
@@ -47,6 +48,23 @@ SOCKET = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
+
+
+class Transactions(Protocol):
+    """Where transactions are begun: an engine, or `Within` one that is under way."""
+
+    def begin(self) -> AbstractContextManager[Connection]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Makes what would be transactions of their own parts of one that whoever has begun it commits or rolls back."""
+
+    connection: Connection
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        yield self.connection
 
 
 def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -> Engine:

@@ -189,6 +189,20 @@ flow_tasks = Table(
     postgresql_with=BUSY_TABLE,
 )  # fmt: skip
 
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("route", Text, nullable=False, comment="method and path of the request"),
+    Column("fingerprint", Text, nullable=False, comment="SHA-256 of the whole request"),
+    Column("status", SmallInteger, comment="null only until the transaction that carries the request out ends"),
+    Column("headers", JSONB),
+    Column("body", Text),
+    Column("created_at", Moment, nullable=False, server_default=NOW, index=True),
+    CheckConstraint("length(key) BETWEEN 1 AND 255", name="key"),
+    comment="requests that were carried out under an Idempotency-Key, with what was answered",
+)  # fmt: skip
+
 processes = Table(
     "processes",
     metadata,
