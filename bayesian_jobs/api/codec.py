@@ -9,9 +9,13 @@ from bayesian_jobs.domain.durations import format_duration
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.lifecycle.explain import Explanation
+from bayesian_jobs.lifecycle.rehearse import Rehearsal
 from bayesian_jobs.store.service import Service
 
 Row = Mapping[str, Any]
+
+BOOKKEEPING = ("created_at", "updated_at", "version", "last_run")
+"""Fields of a job that nobody sets."""
 
 
 def job(row: Row) -> dict[str, Any]:
@@ -65,6 +69,32 @@ def explanation(given: Explanation) -> dict[str, Any]:
         "previous": _time(given.previous),
         "next": _time(given.next),
         "run": None if given.run is None else run(given.run),
+    }
+
+
+def one_job(row: Row) -> dict[str, Any]:
+    return {"job": job(row)}
+
+
+def job_state(row: Row) -> dict[str, Any]:
+    return {"job_id": row["job_id"], "state": row["state"]}
+
+
+def rehearsal(found: Rehearsal) -> dict[str, Any]:
+    """What a change of a job would come to: each field that it would change, and the next fire times."""
+    after = job(found.after)
+    before = dict.fromkeys(after) if found.before is None else job(found.before)
+    return {
+        "dry_run": True,
+        "changes": {
+            name: {"before": before[name], "after": value}
+            for name, value in after.items()
+            if name not in BOOKKEEPING and value != before[name]
+        },
+        "upcoming": {
+            "before": [format_datetime(each) for each in found.upcoming_before],
+            "after": [format_datetime(each) for each in found.upcoming_after],
+        },
     }
 
 

@@ -1,13 +1,14 @@
 """Jobs: adding, listing, reading, changing and removing them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, conditions, cursors, idempotency, media, pages, parameters
+from bayesian_jobs.api import codec, conditions, cursors, dry_run, idempotency, media, pages, parameters
 from bayesian_jobs.api.conditions import IF_MATCH, IF_NONE_MATCH
+from bayesian_jobs.api.dry_run import DRY_RUN
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
 from bayesian_jobs.api.parameters import (
@@ -35,10 +36,10 @@ from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import Transactions
 
 LISTING = (JOB_TYPE, OF_STATE, OF_HANDLER, TEXT, TAG, LIMIT, AFTER_JOB)
-ADDING = {201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem", 422: "Problem"}
-PUT_QUERY, PUT_HEADERS = (CHANGED_STATE, REASON, UNTIL), (IF_MATCH, IF_NONE_MATCH)
-PUTTING = {200: "JobChanged", 201: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
-CHANGING = {200: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
+ADDING = {200: "DryRun", 201: "JobAdded", 409: "Problem", 413: "Problem", 415: "Problem", 422: "Problem"}
+PUT_QUERY, PUT_HEADERS = (CHANGED_STATE, REASON, UNTIL, DRY_RUN), (IF_MATCH, IF_NONE_MATCH)
+PUTTING = {200: "JobPut", 201: "JobAdded", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
+CHANGING = {200: "JobPatched", 404: "Problem", 412: "Problem", 413: "Problem", 415: "Problem"}
 REMOVING = {200: "Removed", 404: "Problem", 412: "Problem"}
 NEW_JOB = Body(schema={"$ref": "#/components/schemas/NewJob"})
 DEFINITION = Body(schema={"$ref": "#/components/schemas/JobDefinition"}, required=False)
@@ -81,7 +82,7 @@ class Jobs:
         found = pages.rows(read, _position, start, limit + 1)
         resp.data = pages.encode("jobs", found, limit, codec.job, lambda row: cursors.job_cursor(_position(row)))
 
-    @operation(ADD_JOBS, headers=(IDEMPOTENCY_KEY,), body=NEW_JOB, answers=ADDING)
+    @operation(ADD_JOBS, query=(DRY_RUN,), headers=(IDEMPOTENCY_KEY,), body=NEW_JOB, answers=ADDING)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Add a job of any handler."""
         add(self.engine, self.registry, req, resp, media.read_object(req))
@@ -112,46 +113,72 @@ class Job:
         time, after which the job runs on without firing by surprise. With a body, the job becomes what that says; it
         is created if there is none (201). The same request again changes nothing: without `when` and `state`, a job
         keeps its own.
-        """
-        condition = conditions.read(req)
-        if req.context.query:
-            media.refuse_body(req)
-            job = define.change_state(
-                self.engine, job_id, **parameters.state_change(req.context.query), condition=condition
-            )
-            resp.media = {"job_id": job["job_id"], "state": job["state"]}
-        else:
-            options = media.read_object(req)
-            if not options:
-                raise InvalidOptions([Fault("state", None, "is required in the query, or else options as the body")])
-            job, created = edit.put(self.engine, self.registry, job_id, options, condition)
-            resp.media = {"job": codec.job(job)}
-            resp.status = falcon.HTTP_201 if created else falcon.HTTP_200
-        conditions.show(resp, job)
 
-    @operation(JOBS_OPTIONS, headers=(IF_MATCH,), body=CHANGES, answers=CHANGING)
+        With `dry_run=true` nothing changes, and the answer (200) says what would.
+        """
+        condition, query = conditions.read(req), without_dry_run(req.context.query)
+        if query:
+            media.refuse_body(req)
+            state = parameters.state_change(query)
+            self._change(
+                req,
+                resp,
+                job_id,
+                lambda on: define.change_state(on, job_id, **state, condition=condition),
+                codec.job_state,
+            )
+        elif options := media.read_object(req):
+
+            def put(on: Transactions) -> codec.Row:
+                job, created = edit.put(on, self.registry, job_id, options, condition)
+                resp.status = falcon.HTTP_201 if created else falcon.HTTP_200
+                return job
+
+            self._change(req, resp, job_id, put, codec.one_job)
+        else:
+            raise InvalidOptions([Fault("state", None, "is required in the query, or else options as the body")])
+
+    @operation(JOBS_OPTIONS, query=(DRY_RUN,), headers=(IF_MATCH,), body=CHANGES, answers=CHANGING)
     def on_patch(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Change some options of a job.
 
         Null stands for an option's default; what is not named stays. If the trigger changes, the next fire
         time lies in the future.
+
+        With `dry_run=true` nothing changes, and the answer says what would.
         """
-        changes = media.read_object(req, required=True)
-        job = edit.patch(self.engine, self.registry, job_id, changes, conditions.read(req))
-        conditions.show(resp, job)
-        resp.media = {"job": codec.job(job)}
+        changes, condition = media.read_object(req, required=True), conditions.read(req)
+        self._change(
+            req, resp, job_id, lambda on: edit.patch(on, self.registry, job_id, changes, condition), codec.one_job
+        )
 
     @operation(JOBS_OPTIONS, headers=(IF_MATCH,), answers=REMOVING)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Remove a job; its queued runs are cancelled."""
         resp.media = {"removed": define.delete(self.engine, job_id, conditions.read(req))}
 
-    @operation(ADD_JOBS, query=JOB_OPTIONS, headers=(IDEMPOTENCY_KEY,), answers=ADDING)
+    @operation(ADD_JOBS, query=(*JOB_OPTIONS, DRY_RUN), headers=(IDEMPOTENCY_KEY,), answers=ADDING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Add a job of the handler that the path names."""
         handler = self.registry.by_endpoint(job_id)
-        options = {**req.context.query, "handler": handler.__name__, "kwargs": media.read_object(req)}
+        options = {**without_dry_run(req.context.query), "handler": handler.__name__, "kwargs": media.read_object(req)}
         add(self.engine, self.registry, req, resp, options)
+
+    def _change(
+        self,
+        req: falcon.Request,
+        resp: falcon.Response,
+        job_id: str,
+        change: Callable[[Transactions], codec.Row],
+        describe: Callable[[codec.Row], dict[str, Any]],
+    ) -> None:
+        """Carry `change` out and answer with the job, or only with what it would change."""
+        if dry_run.is_asked(req):
+            dry_run.tell(self.engine, resp, job_id, change)
+        else:
+            job = change(self.engine)
+            conditions.show(resp, job)
+            resp.media = describe(job)
 
 
 class Upcoming:
@@ -201,15 +228,24 @@ class FailedJobs:
 def add(
     engine: Engine, registry: Registry, req: falcon.Request, resp: falcon.Response, options: dict[str, Any]
 ) -> None:
-    """Answer 201 with the job that `options` make."""
+    """Answer 201 with the job that `options` make, or 200 with what it would be."""
 
     def carry_out(transactions: Transactions) -> None:
         job = define.create(transactions, registry, options)
         conditions.show(resp, job)
-        resp.media = {"job": codec.job(job)}
+        resp.media = codec.one_job(job)
         resp.status = falcon.HTTP_201
 
-    idempotency.once(engine, req, resp, options, carry_out)
+    if dry_run.is_asked(req):
+        idempotency.read_key(req)
+        dry_run.tell(engine, resp, None, lambda transactions: define.create(transactions, registry, options))
+    else:
+        idempotency.once(engine, req, resp, options, carry_out)
+
+
+def without_dry_run(query: Mapping[str, str]) -> dict[str, str]:
+    """What the query says besides."""
+    return {name: value for name, value in query.items() if name != DRY_RUN.name}
 
 
 def _position(row: Mapping[str, Any]) -> str:

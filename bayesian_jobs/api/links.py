@@ -17,7 +17,7 @@ NAMED: Mapping[str, Mapping[str, str]] = {
     "RunRequested": {"run_id": "/run/run_id", "job_id": "/run/job_id"},
 }
 """Schemas of answers: where each tells the parameters of other paths, as JSON pointers."""
-TAGGED = ("Job", "JobAdded", "JobChanged")
+TAGGED = ("Job", "JobAdded")
 """Schemas of answers about one job, which have its `ETag`."""
 PAGES = ("JobList", "RunList")
 

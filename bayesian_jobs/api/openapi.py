@@ -30,9 +30,9 @@ PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"description": "Identifies the job", "schema": ANY_JOB_ID},
     "run_id": {"description": "Identifies the run", "schema": schemas.TEXT | {"format": "uuid"}},
 }
-ETAG: Mapping[str, Any] = {
+TAGGED_IF_THERE_IS_ONE = ("JobPut", "JobPatched", "DryRun")
+ETAG: dict[str, Any] = {
     "description": "Changes with the job's definition and state, not with its runs; for `If-Match`",
-    "required": True,
     "schema": {"type": "string", "pattern": r'^"\d+-\d+"$'},
 }
 REPLAYED_HEADER: Mapping[str, Any] = {
@@ -178,6 +178,8 @@ def _response(status: int, schema: str | None, operation: Operation) -> dict[str
 
 def _headers(status: int, schema: str, operation: Operation) -> Iterator[tuple[str, Mapping[str, Any]]]:
     if schema in links.TAGGED:
+        yield "ETag", ETAG | {"required": True}
+    if schema in TAGGED_IF_THERE_IS_ONE:
         yield "ETag", ETAG
     if IDEMPOTENCY_KEY in operation.headers and status < 300:
         yield REPLAYED, REPLAYED_HEADER

@@ -90,6 +90,16 @@ def whole_number(values: Mapping[str, str], parameter: Parameter) -> int:
     raise InvalidOptions([Fault(parameter.name, text, f"must be a whole number from {lowest} to {highest}")])
 
 
+def flag(values: Mapping[str, str], parameter: Parameter) -> bool:
+    """The parameter's value, true or false, or its default. Raises InvalidOptions."""
+    text = values.get(parameter.name)
+    if text is None:
+        return bool(parameter.schema["default"])
+    if text not in ("true", "false"):
+        raise InvalidOptions([Fault(parameter.name, text, "must be true or false")])
+    return text == "true"
+
+
 def has_control_characters(text: str) -> bool:
     return any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text)
 

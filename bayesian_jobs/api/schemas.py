@@ -216,6 +216,15 @@ PROBLEM: Schema = {
     },
     "required": ["type", "title", "status", "detail", "error"],
 }
+DRY_RUN = record(
+    dry_run={"type": "boolean", "const": True},
+    changes={
+        "type": "object",
+        "description": "Each field of the job that would change; of a new job, each that it would have",
+        "additionalProperties": record(before={}, after={}),
+    },
+    upcoming=record(before=array(TIME), after=array(TIME)),
+)
 CHECKS = record(database=FLAG, schema=FLAG, schedulers=WHOLE, workers=WHOLE)
 
 
@@ -226,13 +235,15 @@ def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
         "Job": JOB,
         "JobAdded": record(job=ref("Job")),
         "JobList": page("jobs", "Job"),
-        "JobChanged": {"anyOf": [ref("JobAdded"), ref("JobState")]},
+        "JobPut": {"anyOf": [ref("JobAdded"), ref("JobState"), ref("DryRun")]},
+        "JobPatched": {"anyOf": [ref("JobAdded"), ref("DryRun")]},
         "JobChanges": job_changes(handlers),
         "JobDefinition": job_definition(handlers),
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
         "Pause": record(since=maybe(TIME), reason=maybe(TEXT), until=maybe(TIME)),
         "Explanation": EXPLANATION,
+        "DryRun": DRY_RUN,
         "Upcoming": record(upcoming=array(TIME)),
         "Removed": record(removed=array(TEXT)),
         "Run": RUN,

@@ -8,7 +8,7 @@ from sqlalchemy import Engine
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.trigger import Once, fire_times
 from bayesian_jobs.errors import JobNotFound
-from bayesian_jobs.lifecycle.define import readable_trigger
+from bayesian_jobs.lifecycle.define import Job, readable_trigger
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import database_now
 
@@ -24,6 +24,11 @@ def upcoming(engine: Engine, job_id: str, count: int) -> list[datetime]:
         job = store.get_job(connection, job_id)
     if job is None:
         raise JobNotFound(job_id)
+    return fire_times_of(job, now, count)
+
+
+def fire_times_of(job: Job, now: datetime, count: int) -> list[datetime]:
+    """The same of a job that was read at `now`. Raises InvalidOptions."""
     first: datetime | None = job["next_run_at"]
     if job["state"] != JobState.RUNNING or first is None:
         return []

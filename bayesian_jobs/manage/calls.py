@@ -20,7 +20,8 @@ class Call:
 
 
 def job_add(arguments: Namespace) -> Sequence[Call]:
-    return [Call(method="POST", path="/jobs", body={"handler": arguments.handler, **options(arguments, "job_id")})]
+    body = {"handler": arguments.handler, **options(arguments, "job_id")}
+    return [Call(method="POST", path="/jobs", query=dry_run(arguments), body=body)]
 
 
 def job_list(arguments: Namespace) -> Sequence[Call]:
@@ -45,7 +46,8 @@ def job_delete(arguments: Namespace) -> Sequence[Call]:
 
 def job_edit(arguments: Namespace) -> Sequence[Call]:
     unset = {name.replace("-", "_"): None for name in arguments.unset}
-    return [Call(method="PATCH", path=of_job(arguments.job_id), body={**unset, **options(arguments, "handler")})]
+    changes = {**unset, **options(arguments, "handler")}
+    return [Call(method="PATCH", path=of_job(arguments.job_id), query=dry_run(arguments), body=changes)]
 
 
 def job_upcoming(arguments: Namespace) -> Sequence[Call]:
@@ -116,6 +118,10 @@ def options(arguments: Namespace, *further: str) -> dict[str, Any]:
     from bayesian_jobs.manage.commands import OPTIONS
 
     return given(arguments, "kwargs", *OPTIONS, *further)
+
+
+def dry_run(arguments: Namespace) -> dict[str, str]:
+    return {"dry_run": "true"} if arguments.dry_run else {}
 
 
 def given(arguments: Namespace, *names: str) -> dict[str, Any]:

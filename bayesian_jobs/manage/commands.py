@@ -93,6 +93,7 @@ def add_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--kwargs", type=json_object, metavar="JSON", help="keyword arguments of the handler: an object")
     for name, meaning in OPTIONS.items():
         one.add_argument(f"--{name.replace('_', '-')}", metavar="TEXT", help=meaning)
+    one.add_argument("--dry-run", action="store_true", help="only tell what would change, and the next fire times")
 
 
 def add_paging(one: argparse.ArgumentParser) -> None:

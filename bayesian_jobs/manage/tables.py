@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from typing import Any
 
 Document = Mapping[str, Any]
@@ -13,6 +14,10 @@ COLUMNS = {
 }
 
 
+CHANGED = ("option", "before", "after")
+UPCOMING = ("upcoming_before", "upcoming_after")
+
+
 def as_text(answer: Document) -> str:
     """A table for a list, a line for each thing of a plain one, an explanation as it is, and a line for each field of
     anything else."""
@@ -21,10 +26,20 @@ def as_text(answer: Document) -> str:
             return table(answer[name], columns, name) + following(answer)
     if "explanation" in answer:
         return f"{printable(answer['explanation'])}\n"
+    if "changes" in answer:
+        return rehearsal(answer)
     for name in ("upcoming", "removed"):
         if name in answer:
             return "".join(f"{each}\n" for each in answer[name])
     return fields(answer.get("job") or answer.get("run") or answer)
+
+
+def rehearsal(answer: Document) -> str:
+    """What would change, and the next fire times before and after, side by side."""
+    changes = [{"option": name, **change} for name, change in answer["changes"].items()]
+    times = zip_longest(answer["upcoming"]["before"], answer["upcoming"]["after"])
+    upcoming = [dict(zip(UPCOMING, pair, strict=True)) for pair in times]
+    return f"{table(changes, CHANGED, 'changes')}\n{table(upcoming, UPCOMING, 'fire times')}"
 
 
 def table(rows: Sequence[Document], columns: Sequence[str], name: str) -> str:

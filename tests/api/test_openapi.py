@@ -95,7 +95,7 @@ def test_a_handlers_endpoint_shows_options_and_an_example(document: dict[str, An
     assert [parameter["name"] for parameter in operation["parameters"]] == [
         "job_id", "periodically", "when", "end", "timezone", "jitter", "misfire_grace_time", "catch_up",
         "max_concurrent_runs", "overlap", "queue", "priority", "max_retries", "retry_delay", "time_limit",
-        "description", "tags", "state", "Idempotency-Key",
+        "description", "tags", "state", "dry_run", "Idempotency-Key",
     ]  # fmt: skip
     assert operation["requestBody"]["content"]["application/json"]["example"] == {"name": "world"}
 

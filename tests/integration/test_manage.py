@@ -80,6 +80,24 @@ def test_a_job_is_changed_paused_and_resumed(document):
     assert (paused["reason"], paused["until"]) == ("npm is down", "2999-01-01T06:00:00Z")
 
 
+def test_a_dry_run_tells_what_would_change_and_changes_nothing(said, document):
+    assert said(*PRUNE, "--dry-run").startswith("OPTION ")
+    assert document("job", "list")["jobs"] == []
+
+    before = document(*PRUNE, "--periodically", "1 week", "--when", "2100-01-04")["job"]
+    lines = said("job", "edit", "a", "--periodically", "1 day", "--dry-run").splitlines()
+    assert lines[:7] == [
+        "OPTION        BEFORE  AFTER",
+        "periodically  1 week  1 day",
+        "",
+        "UPCOMING BEFORE       UPCOMING AFTER",
+        "2100-01-04T00:00:00Z  2100-01-04T00:00:00Z",
+        "2100-01-11T00:00:00Z  2100-01-05T00:00:00Z",
+        "2100-01-18T00:00:00Z  2100-01-06T00:00:00Z",
+    ]
+    assert document("job", "show", "a") == before
+
+
 def test_upcoming_fire_times_are_lines(said):
     said(*PRUNE, "--periodically", "0 5 * * *")
     lines = said("job", "upcoming", "a", "--count", "3").splitlines()
