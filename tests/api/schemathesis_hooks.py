@@ -11,13 +11,15 @@ from bayesian_jobs.api import cursors
 from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.durations import LONGEST, format_duration
 
-DURATIONS = st.timedeltas(min_value=timedelta(seconds=1), max_value=LONGEST).map(format_duration)
+# All others are shorter than any period, as jitter has to be.
+DURATIONS = st.timedeltas(timedelta(seconds=1), timedelta(minutes=59)).map(format_duration)
+PERIODS = st.timedeltas(timedelta(hours=1), LONGEST).map(format_duration)
 MOMENTS = st.datetimes(datetime(2100, 1, 1), datetime(2999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 WORDS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=50)
 CRONS = st.sampled_from(["*/5 * * * *", "@daily", "30 3 * * mon-fri", "0 0 29 2 *"])
 
 schemathesis.openapi.format("human-duration", DURATIONS)
-schemathesis.openapi.format("human-duration-or-cron", DURATIONS | CRONS)
+schemathesis.openapi.format("human-duration-or-cron", PERIODS | CRONS)
 schemathesis.openapi.format("human-date-time", MOMENTS.map(format_datetime))
 schemathesis.openapi.format("iana-time-zone", st.just("UTC"))
 schemathesis.openapi.format("idempotency-key", st.uuids().map(str))
