@@ -11,21 +11,31 @@ from pathlib import Path
 from typing import IO
 
 import pytest
-from sqlalchemy import Engine
+from api_steps import add_run
+from sqlalchemy import Engine, text
 
 from bayesian_jobs.store import processes
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+JOBS = """
+INSERT INTO jobs (job_id, handler, state, period, starts_at, next_run_at)
+SELECT 'job ' || number, 'PruneHistory', 'running', '1 day', '2100-01-01', '2100-01-01'
+FROM generate_series(1, 20) AS number
+"""
 PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 
 @pytest.fixture
 def address(database_url: str, engine: Engine) -> Iterator[str]:
-    """Where a real API listens that believes a scheduler and a worker to be alive, so that it is ready."""
+    """Where a real API listens that believes a scheduler and a worker to be alive, so that it is ready, and that has
+    runs which can be tried again."""
     with engine.begin() as connection:
         for kind in ("scheduler", "worker"):
             processes.register(connection, kind, timedelta(hours=1))
+        connection.execute(text(JOBS))
+        for number in range(1, 21):
+            add_run(connection, f"job {number}", "2026-11-23T10:00:00Z", "failed")
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database_url}
     command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
