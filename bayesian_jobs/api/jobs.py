@@ -157,7 +157,13 @@ class Job:
         """Remove a job; its queued runs are cancelled."""
         resp.media = {"removed": define.delete(self.engine, job_id, conditions.read(req))}
 
-    @operation(ADD_JOBS, query=(*JOB_OPTIONS, DRY_RUN), headers=(IDEMPOTENCY_KEY,), answers=ADDING)
+    @operation(
+        ADD_JOBS,
+        query=(*JOB_OPTIONS, DRY_RUN),
+        headers=(IDEMPOTENCY_KEY,),
+        answers=ADDING,
+        find=lambda resource, job_id: resource.registry.by_endpoint(job_id),
+    )
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Add a job of the handler that the path names."""
         handler = self.registry.by_endpoint(job_id)

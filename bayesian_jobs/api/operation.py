@@ -50,13 +50,16 @@ def operation(
     headers: Sequence[Parameter] = (),
     body: Body | None = None,
     answers: Mapping[int, str | None],
+    find: Callable[..., object] | None = None,
 ) -> Callable[[Responder], Responder]:
     """Documents a responder by its docstring, and reads its query strictly into `req.context.query`. The headers that
-    mean something to it, it reads itself."""
+    mean something to it, it reads itself. `find` raises NotFound, before that, for a path at which nothing is."""
 
     def decorate(responder: Responder) -> Responder:
         @functools.wraps(responder)
         def respond(resource: Any, req: falcon.Request, resp: falcon.Response, **path: str) -> None:
+            if find is not None:
+                find(resource, **path)
             req.context.query = parameters.query(req, query)
             responder(resource, req, resp, **path)
 

@@ -267,7 +267,7 @@ NEW_STATE = Parameter(
 CHANGED_STATE = replace(NEW_STATE, description="The state to change to; then there is no body", required=False)
 REASON = Parameter(
     name="reason",
-    schema=_text("words"),
+    schema=_text("some-words"),
     description="With `state=paused`: why, for those who look at it later",
 )
 UNTIL = Parameter(

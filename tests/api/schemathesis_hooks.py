@@ -27,6 +27,7 @@ schemathesis.openapi.format("idempotency-key", st.uuids().map(str))
 schemathesis.openapi.format("entity-tags", st.sampled_from(["*", '"1-1"', 'W/"1-1", "2-1"']))
 schemathesis.openapi.format("queue", st.just("default"))
 schemathesis.openapi.format("words", WORDS)
+schemathesis.openapi.format("some-words", WORDS.filter(str.strip))
 schemathesis.openapi.format("digits", st.sampled_from(["1", "2"]))
 schemathesis.openapi.format("tags", st.sampled_from(["", "one", "one, two"]))
 schemathesis.openapi.format("tag", WORDS.filter(lambda text: text == text.strip() != "" and "," not in text))
@@ -39,7 +40,8 @@ def what_can_be_meant_together(context: Any, case: Any) -> Any:
     """PUT takes state in the query or a body, which may repeat the job_id of the path; and one of two conditions that
     are each other's contrary."""
     if is_valid(case) and isinstance(case.body, dict):
-        (case.query or {}).pop("state", None)
+        for name in ("state", "reason", "until"):
+            (case.query or {}).pop(name, None)
         if "job_id" in case.body:
             case.body["job_id"] = case.path_parameters["job_id"]
         if "If-None-Match" in (case.headers or {}):
@@ -60,6 +62,8 @@ def is_valid(case: Any) -> bool:
 
 
 UNFORESEEABLE = (
+    ("PUT", r"^(reason|until): is for state=paused", "what a pause says is judged together with the state"),
+    ("PUT", r"^state: is required beside reason and until", "as it is here"),
     ("PUT", r"^This request takes no body", "PUT takes state in the query or a body"),
     ("PUT", r"^state: is required in the query, or else options", "and it takes one of them"),
     ("PUT|PATCH", r"^job_id: cannot be changed; the path names", "a body may only repeat what the path says"),

@@ -9,7 +9,7 @@ from api_steps import add_job, add_run, assert_problem
 from falcon import testing
 from sqlalchemy import Connection, Engine, text
 
-from bayesian_jobs.store.notifications import JOBS_CHANGED, RUNS_QUEUED
+from bayesian_jobs.store.notifications import JOBS_CHANGED, RUNS
 
 JOB = "/api/v1/jobs/a"
 DRY = {"dry_run": "true"}
@@ -27,7 +27,7 @@ def notifications(engine: Engine) -> Iterator[Any]:
     url = engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
     session = psycopg2.connect(url)
     session.autocommit = True
-    for channel in (JOBS_CHANGED, RUNS_QUEUED):
+    for channel in (JOBS_CHANGED, RUNS):
         session.cursor().execute(f"LISTEN {channel}")
     yield session
     session.close()

@@ -96,6 +96,7 @@ def test_a_job_id_that_exists_is_a_conflict(client: testing.TestClient) -> None:
 @pytest.mark.parametrize("endpoint", ["nope", "Greeting", "error-handler", "clean-failed-", ""])
 def test_an_endpoint_of_no_handler_is_not_found(client: testing.TestClient, endpoint: str) -> None:
     assert_problem(client.simulate_post(f"/api/v1/jobs/{endpoint}", json={}), 404)
+    assert_problem(client.simulate_post(f"/api/v1/jobs/{endpoint}", params={"reason": "x"}), 404)
 
 
 def test_a_job_named_like_an_endpoint_stays_reachable(client: testing.TestClient) -> None:
