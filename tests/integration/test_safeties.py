@@ -283,7 +283,7 @@ class execution_of:
     """An execution whose connection is given back at the end, as `execute` does it."""
 
     def __init__(self, run, engine):
-        self.execution = execute.Execution(run, {}, HOUR, engine)
+        self.execution = execute.Execution(run, {}, HOUR, engine, lambda *_: None)
 
     def __enter__(self):
         return self.execution
