@@ -113,6 +113,14 @@ def test_a_run_that_executes_and_where(staffed):
     assert ask(staffed, at).words.endswith("attempt 1.")
 
 
+def test_a_run_that_executes_and_is_to_be_cancelled(staffed):
+    at = staffed.add(periodically="1 hour")["starts_at"]
+    staffed.dispatch()
+    run = request.cancel(staffed.engine, staffed.claim_one().run_id)
+    asked = format_datetime(run["cancel_requested_at"])
+    told(ask(staffed, at), "is executed since ", f"At {asked} somebody asked for it to be cancelled.")
+
+
 def test_fire_times_that_were_missed_together(staffed):
     staffed.add(periodically="10 minutes")
     first = overdue(staffed, ago=HOUR + 3 * MINUTE)

@@ -63,6 +63,13 @@ def reason(run: Run) -> str:
 
 
 def executing(facts: Facts, name: str, run: Run) -> str:
+    words = by_whom(facts, name, run)
+    if run["cancel_requested_at"] is None:
+        return words
+    return f"{words} At {moment(run['cancel_requested_at'])} somebody asked for it to be cancelled."
+
+
+def by_whom(facts: Facts, name: str, run: Run) -> str:
     worker = ledger.worker(facts.connection, run["worker"])
     what = f"{name} is executed since {moment(run['started_at'])}, attempt {run['attempt']}"
     if worker is None:
