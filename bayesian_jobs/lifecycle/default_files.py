@@ -21,11 +21,12 @@ REQUIRED = ("job_id", "handler", "kwargs")
 
 @dataclass(frozen=True, slots=True)
 class DefaultFile:
-    """A file whose options can be used, and the job that they ask for."""
+    """A file whose options can be used, and the job that they ask for; `read_at` is the `when` that it leaves out."""
 
     name: str
     document: Document
     spec: JobSpec
+    read_at: datetime
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -116,7 +117,7 @@ def read_file(name: str, document: Document, registry: Registry, now: datetime) 
     if missing or faults:
         absent = [Flaw(name, "is required in a default-job file", document.line_of(key), key) for key in missing]
         raise UnusableFile(*absent, *flaws_of(name, document, faults))
-    return DefaultFile(name, document, spec)
+    return DefaultFile(name, document, spec, now)
 
 
 def flaws_of(name: str, document: Document, faults: Sequence[Fault]) -> list[Flaw]:

@@ -84,9 +84,8 @@ def register_file(connection: Connection, registry: Registry, file: DefaultFile)
     Raises UnusableFile.
     """
     try:
-        now = database_now(connection)
         while (job := store.lock_job(connection, file.spec.job_id)) is None:
-            if define.add(connection, registry, file.spec, now, origin_of(file)):
+            if define.add(connection, registry, file.spec, file.read_at, origin_of(file)):
                 return "added"
         return apply(connection, registry, job, file)
     except InvalidOptions as error:

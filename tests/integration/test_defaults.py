@@ -52,6 +52,13 @@ def test_one_file_is_one_job(service, directory):
     assert job["state"] == "running"
 
 
+def test_a_job_whose_file_says_no_when_runs_first_when_it_is_registered(service, directory):
+    write(directory, WITHOUT_WHEN)
+    registered(service, directory)
+    job = service.job("nightly")
+    assert job["next_run_at"] == job["starts_at"] <= service.now()
+
+
 EVERY_OPTION = {
     "job_id": "nightly",
     "handler": "Noop",
