@@ -73,6 +73,8 @@ UNFORESEEABLE = (
     ("POST|PUT|PATCH", r"^end: (is for a periodic job|leaves no fire time)", "options are judged together"),
     ("POST|PUT|PATCH", r"^jitter: must be shorter than the period", "as these are"),
     ("POST|PUT|PATCH", r"^catch_up: needs misfire_grace_time", "and these"),
+    ("POST|PUT|PATCH", r"^overlap: runs what has passed, which catch_up", "and these"),
+    ("POST|PUT", r"^kwargs\..*: should be a valid integer", "to JSON Schema 5.0 is an integer, to a handler it is not"),
     ("POST|PUT|PATCH", r"more than 64 bits", "JSON Schema knows numbers of any size"),
     ("POST|PUT|PATCH", r"nested deeper|a lone surrogate", "nor how deep a document is, nor what UTF-8 can carry"),
 )
