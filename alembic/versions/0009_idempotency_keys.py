@@ -2,8 +2,8 @@
 
 from alembic import op
 
-revision = "0006"
-down_revision = "0010"
+revision = "0009"
+down_revision = "0008"
 
 IDEMPOTENCY_KEYS = """
 CREATE TABLE idempotency_keys (

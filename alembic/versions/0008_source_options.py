@@ -3,8 +3,8 @@ changed in it, and leaves alone what an operator did."""
 
 from alembic import op
 
-revision = "0010"
-down_revision = "0005"
+revision = "0008"
+down_revision = "0007"
 
 OPTIONS = """
 ALTER TABLE jobs ADD COLUMN source_options jsonb, DROP COLUMN source_digest;
