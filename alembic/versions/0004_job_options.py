@@ -33,8 +33,9 @@ ALTER TABLE jobs
         AND ends_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
         AND next_run_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
         AND jitter <= interval '99999 days' AND misfire_grace_time <= interval '99999 days'
-        AND retry_delay <= interval '99999 days' AND time_limit <= interval '99999 days'
-        AND extract(year FROM period) = 0 AND extract(month FROM period) = 0)),
+        AND retry_delay <= interval '99999 days' AND time_limit <= interval '99999 days')),
+    ADD CONSTRAINT jobs_fixed_period_check CHECK (
+        state <> 'running' OR (extract(year FROM period) = 0 AND extract(month FROM period) = 0)),
     DROP CONSTRAINT jobs_times_check,
     ADD CONSTRAINT jobs_times_check CHECK (isfinite(starts_at) AND isfinite(next_run_at) AND isfinite(ends_at));
 DROP INDEX jobs_due;
@@ -82,7 +83,7 @@ DROP INDEX runs_claim;
 CREATE INDEX runs_claim ON runs (queue, claim_at) WHERE claim_at IS NOT NULL;
 ALTER TABLE runs DROP COLUMN priority;
 ALTER TABLE jobs
-    DROP CONSTRAINT jobs_limits_check,
+    DROP CONSTRAINT jobs_limits_check, DROP CONSTRAINT jobs_fixed_period_check,
     DROP CONSTRAINT jobs_times_check,
     ADD CONSTRAINT jobs_times_check CHECK (isfinite(starts_at) AND isfinite(next_run_at)),
     DROP COLUMN ends_at, DROP COLUMN jitter, DROP COLUMN catch_up, DROP COLUMN max_concurrent_runs,

@@ -35,7 +35,6 @@ metadata = MetaData(
 )
 
 Moment = TIMESTAMP(timezone=True)
-Number = BigInteger().with_variant(BigInteger, "postgresql")
 NOW = text("now()")
 ZERO = text("0")
 
@@ -45,13 +44,13 @@ ZERO = text("0")
 BUSY_TABLE = {"fillfactor": 70, "autovacuum_vacuum_scale_factor": 0.02, "autovacuum_vacuum_cost_delay": 0}
 
 
-# What Python cannot read back would stop whoever reads it, and a month has no fixed length. Of a pending job the scheduler
-# sees to that.
+# What Python cannot read back would stop whoever reads it, and a month has no fixed length. Of a pending job the
+# scheduler sees to that.
 READABLE_TIMES = " AND ".join(
     f"{column} BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'"
     for column in ("starts_at", "ends_at", "next_run_at")
 )
-WHOLE_PERIOD = "extract(year FROM period) = 0 AND extract(month FROM period) = 0"
+FIXED_PERIOD = "extract(year FROM period) = 0 AND extract(month FROM period) = 0"
 READABLE_INTERVALS = " AND ".join(
     f"{column} <= interval '99999 days'" for column in ("jitter", "misfire_grace_time", "retry_delay", "time_limit")
 )
@@ -113,7 +112,8 @@ jobs = Table(
     CheckConstraint("max_retries >= 0", name="max_retries"),
     CheckConstraint("retry_delay > interval '0' AND time_limit > interval '0'", name="attempts"),
     CheckConstraint("length(job_id) BETWEEN 1 AND 200", name="job_id"),
-    CheckConstraint(f"state = '{JobState.PENDING}' OR ({READABLE_TIMES} AND {READABLE_INTERVALS} AND {WHOLE_PERIOD})", name="limits"),
+    CheckConstraint(f"state = '{JobState.PENDING}' OR ({READABLE_TIMES} AND {READABLE_INTERVALS})", name="limits"),
+    CheckConstraint(f"state <> '{JobState.RUNNING}' OR ({FIXED_PERIOD})", name="fixed_period"),
     CheckConstraint("isfinite(starts_at) AND isfinite(next_run_at) AND isfinite(ends_at)", name="times"),
     CheckConstraint("isfinite(paused_until)", name="paused_until"),
     postgresql_with=BUSY_TABLE,

@@ -191,6 +191,6 @@ def test_keys_are_forgotten_after_a_day(
             {"key": key, "age": timedelta(hours=hours)},
         )
 
-    assert prune(engine, timedelta(days=30)).keys == 1
+    assert prune(engine, timedelta(days=30), 10_000).keys == 1
     assert post(client, *paths["/jobs"], key="old").headers.get(REPLAYED) is None
     assert post(client, *paths["/jobs"], key="new").headers[REPLAYED] == "true"

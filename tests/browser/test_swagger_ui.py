@@ -89,7 +89,7 @@ def test_a_job_is_added_by_clicking(page: Page, base: str, visited: list[str], d
     operation = page.locator(".opblock-post", has=page.locator('[data-path="/jobs/flow-scheduling"]'))
     operation.locator(".opblock-summary").click()
     for option in ("job_id", "periodically", "when", "misfire_grace_time", "state"):
-        expect(operation.locator(f'tr[data-param-name="{option}"]')).to_be_visible()
+        expect(operation.locator(f'tr[data-param-name="{option}"] .parameter__type')).to_contain_text("string")
     operation.get_by_role("button", name="Try it out").click()
     body = operation.locator("textarea.body-param__text")
     assert json.loads(body.input_value())["flow_name"] == "bayesianFlow"
@@ -105,6 +105,11 @@ def test_a_job_is_added_by_clicking(page: Page, base: str, visited: list[str], d
     assert '"flow_name": "edited"' in curl
     assert stored(database_url) == [("by hand", {"flow_name": "edited", "flow_arguments": []})]
     assert {urlsplit(url).netloc for url in visited if not url.startswith("data:")} == {urlsplit(base).netloc}
+
+    subprocess.run(["curl", "-sfX", "DELETE", f"{base}/api/v1/jobs/by%20hand"], check=True)
+    answer = subprocess.run(["bash", "-c", curl], capture_output=True, text=True, check=True)
+    assert json.loads(answer.stdout)["job"]["job_id"] == "by hand", "the command runs as it is printed"
+    assert stored(database_url) == [("by hand", {"flow_name": "edited", "flow_arguments": []})]
 
 
 def test_documentation_of_a_handler_cannot_run_a_script(page: Page) -> None:
