@@ -5,6 +5,26 @@ from alembic import op
 revision = "0004"
 down_revision = "0003"
 
+# What plain SQL has written beyond the limits below: of a running job the scheduler judges it anew, and sets it aside
+# with words; of any other it is brought within them.
+WITHIN_LIMITS = """
+UPDATE jobs SET state = 'pending' WHERE state = 'running' AND NOT (
+    starts_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
+    AND coalesce(next_run_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z', true)
+    AND coalesce(misfire_grace_time <= interval '99999 days', true)
+    AND coalesce(extract(year FROM period) = 0 AND extract(month FROM period) = 0, true));
+UPDATE jobs SET
+    starts_at = greatest(least(starts_at, '9000-12-31 00:00Z'), '1970-01-01 00:00Z'),
+    next_run_at = CASE WHEN next_run_at IS NOT NULL
+        THEN greatest(least(next_run_at, '9000-12-31 00:00Z'), '1970-01-01 00:00Z') END,
+    misfire_grace_time = CASE WHEN misfire_grace_time IS NOT NULL
+        THEN least(misfire_grace_time, interval '99999 days') END
+WHERE state IN ('paused', 'finished') AND NOT (
+    starts_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z'
+    AND coalesce(next_run_at BETWEEN '1970-01-01 00:00Z' AND '9000-12-31 23:59:59.999999Z', true)
+    AND coalesce(misfire_grace_time <= interval '99999 days', true))
+"""
+
 JOBS = """
 ALTER TABLE jobs
     ADD COLUMN ends_at timestamptz,
@@ -93,7 +113,7 @@ ALTER TABLE jobs
 
 
 def upgrade() -> None:
-    for statements in (JOBS, RUNS, DELAY):
+    for statements in (WITHIN_LIMITS, JOBS, RUNS, DELAY):
         op.execute(statements)
 
 

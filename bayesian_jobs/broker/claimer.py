@@ -34,6 +34,7 @@ from bayesian_jobs.presence.membership import (
 )
 from bayesian_jobs.store.claims import Claim, RunKey, claim_runs, next_claim_in, reject_runs
 from bayesian_jobs.store.engine import is_busy, is_lost
+from bayesian_jobs.store.processes import runs_to_cancel
 from bayesian_jobs.store.progress import keep_progress
 
 SOONEST, LATEST = 0.05, 1.0
@@ -117,12 +118,24 @@ class Claimer(Thread):
 
     def _renew_lease(self, connection: Connection) -> None:
         if time.monotonic() >= self._renew_at:
-            queues = sorted(self.handover.queues)
-            to_cancel = self._membership.renew(connection, list(self._held_runs()), queues)
-            if to_cancel:
-                self.handover.cancel(to_cancel)
-            self._keep_progress(connection, self.handover.take_progress())
+            held = list(self._held_runs())
+            self._membership.renew(connection, held, sorted(self.handover.queues))
             self._renew_at = time.monotonic() + RENEW_EVERY
+            if held:
+                self._hear_requests(connection, held)
+            self._keep_progress(connection, self.handover.take_progress())
+
+    def _hear_requests(self, connection: Connection, held: list[str]) -> None:
+        """Whether somebody has asked for runs to be cancelled; if that cannot be told now, with the next renewal."""
+        try:
+            with connection.begin():
+                to_cancel = runs_to_cancel(connection, self._membership.process_no, held)
+        except DBAPIError as error:
+            if is_lost(error):
+                raise
+            log.warning("requests to cancel are looked for later: %s", one_line(error))
+        else:
+            self.handover.cancel(to_cancel)
 
     def _keep_progress(self, connection: Connection, progress: Mapping[RunKey, Progress]) -> None:
         """In a transaction of its own: it is never the reason why something that matters is not recorded."""

@@ -15,11 +15,12 @@ from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState
 from bayesian_jobs.domain.misfire import account
+from bayesian_jobs.domain.neighbours import INSTANT
 from bayesian_jobs.domain.storable import describe_exception, storable_text
 from bayesian_jobs.domain.trigger import Once, Trigger, next_after
 from bayesian_jobs.errors import Fault, InvalidOptions, shortened
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.lifecycle.define import Job, check_not_over, columns, locked, running_from, skip_paused, trigger_of
+from bayesian_jobs.lifecycle.define import Job, columns, locked, running_from, skip_paused, trigger_of
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED
 from bayesian_jobs.store import admission as store
@@ -160,13 +161,17 @@ def check_not_had(trigger: Once, job: Job) -> None:
 
 
 def resume(connection: Connection, job_id: str) -> None:
-    """Set a locked job running again, as an operator would, but no more than SLICE fire times at once."""
+    """Set a locked job running again whose pause is over. What has passed in the pause is recorded as skipped, no more
+    than SLICE fire times at once; what has passed since is judged as after a downtime."""
     job = locked(connection, job_id)
-    check_not_over(job, JobState.RUNNING)
-    now = database_now(connection)
-    next_run_at = skip_paused(connection, job, now, limit=SLICE)
-    is_done = not is_cut(trigger_of(job), next_run_at, now)
-    changes = running_from(next_run_at) if is_done else {"next_run_at": next_run_at}
+    last: datetime = job["paused_until"] - INSTANT
+    next_run_at = skip_paused(connection, job, last, limit=SLICE)
+    if job["error"] is not None:
+        changes: dict[str, Any] = {"state": JobState.PENDING, "error": None, **NOT_PAUSED}
+    elif is_cut(trigger_of(job), next_run_at, last):
+        changes = {"next_run_at": next_run_at}
+    else:
+        changes = running_from(connection, job, next_run_at)
     jobs.change_job(connection, job["job_no"], changes)
 
 

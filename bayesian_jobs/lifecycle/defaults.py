@@ -5,8 +5,10 @@ changed one, what has changed in it is applied; whatever else an operator has do
 that nobody made from a file is never taken over, and one whose file is gone is removed only when that is asked for.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from logging import Logger
 from pathlib import Path
 from typing import Any
@@ -110,7 +112,7 @@ def apply(connection: Connection, registry: Registry, job: define.Job, file: Def
     if changes:
         edit.check_changeable(job)
         change(connection, registry, job, changes)
-    if changes or job["source"] != file.name:
+    if changes or job["source"] != file.name or job["source_options"] is None:
         store.change_origin(connection, job["job_no"], origin_of(file))
     return "changed" if changes else "unchanged"
 
@@ -120,7 +122,9 @@ def changes_of(file: DefaultFile, job: define.Job) -> dict[str, Any]:
     option's default. A trigger is taken as a whole, and so are a handler and its kwargs: mixed with what an operator
     has set, their parts might not fit each other."""
     before = job["source_options"]
-    if before is None:  # by a version that did not keep them
+    if before is None and job["source_digest"] == digest(file.options):  # by a version that did not keep them
+        return {}
+    if before is None:
         before = {"job_id": file.spec.job_id, "state": file.options.get("state")}
     named = {name for name in {*before, *file.options} if not same_json(before.get(name), file.options.get(name))}
     for together in (TRIGGER, ARGUMENTS):
@@ -128,6 +132,11 @@ def changes_of(file: DefaultFile, job: define.Job) -> dict[str, Any]:
             named.update(together)
     options = {**edit.anchored(file.options, job), "state": file.spec.state}
     return {name: options.get(name) for name in named}
+
+
+def digest(options: Mapping[str, Any]) -> str:
+    """As earlier versions have made it."""
+    return sha256(json.dumps(options, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def change(connection: Connection, registry: Registry, job: define.Job, changes: Mapping[str, Any]) -> None:

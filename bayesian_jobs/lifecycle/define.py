@@ -22,6 +22,7 @@ from bayesian_jobs.lifecycle.pauses import NOT_PAUSED, Pause, parse_change
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import Transactions, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
+from bayesian_jobs.store.requests import open_runs_of
 
 Job = Mapping[str, Any]
 """A row of `jobs`, with what its last run came to."""
@@ -88,7 +89,7 @@ def set_state(
     """
     job = locked(connection, job_id, condition)
     if job["state"] != wanted:
-        check_not_over(job, wanted)
+        check_not_over(connection, job, wanted)
         pause(connection, job, words or Pause()) if wanted == JobState.PAUSED else resume(connection, job)
     elif wanted == JobState.PAUSED and has_run_since_paused(job):
         pause(connection, job, words or Pause(job["paused_reason"], job["paused_until"]))
@@ -132,7 +133,7 @@ def resume(connection: Connection, job: Job) -> None:
     if job["error"] is not None:
         changes = {"state": JobState.PENDING, "error": None, **NOT_PAUSED}
     else:
-        changes = running_from(skip_paused(connection, job, database_now(connection)))
+        changes = running_from(connection, job, skip_paused(connection, job, database_now(connection)))
     store.change_job(connection, job["job_no"], changes)
     notify_jobs_changed(connection)
 
@@ -143,33 +144,37 @@ def has_run_since_paused(job: Job) -> bool:
     return last is not None and (paused_at is None or last > paused_at)
 
 
-def running_from(next_run_at: datetime | None) -> dict[str, Any]:
-    """Of a job whose pause is over; it is finished if its last fire time has passed in the pause."""
-    return {"state": JobState.RUNNING if next_run_at else JobState.FINISHED, "next_run_at": next_run_at, **NOT_PAUSED}
+def running_from(connection: Connection, job: Job, next_run_at: datetime | None) -> dict[str, Any]:
+    """Of a locked job whose pause is over; it is finished if its last fire time has passed in the pause, and none of
+    its runs is still executing."""
+    goes_on = next_run_at is not None or open_runs_of(connection, job) > 0
+    return {"state": JobState.RUNNING if goes_on else JobState.FINISHED, "next_run_at": next_run_at, **NOT_PAUSED}
 
 
-def skip_paused(connection: Connection, job: Job, now: datetime, limit: int | None = None) -> datetime | None:
-    """Record every fire time of a locked job that is due and not dispatched (of a cron at most `limit` of them) as
-    skipped. Returns the next one.
+def skip_paused(connection: Connection, job: Job, until: datetime, limit: int | None = None) -> datetime | None:
+    """Record every fire time of a locked job up to `until` that is not dispatched (of a cron at most `limit` of them)
+    as skipped. Returns the next one.
 
     That of a one-off job is not skipped but stays due: it was put off, and is judged by its grace like any other.
     Raises InvalidOptions when the stored trigger cannot be read any more.
     """
     trigger = readable_trigger(job)
     first: datetime | None = job["next_run_at"]
-    if first is None or first > now or isinstance(trigger, Once):
+    if first is None or first > until or isinstance(trigger, Once):
         return first
-    due = account(trigger, first, now, limit)
+    due = account(trigger, first, until, limit)
     store.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_PAUSED)
     return due.next
 
 
-def check_not_over(job: Job, wanted: str) -> None:
+def check_not_over(connection: Connection, job: Job, wanted: str) -> None:
     if job["state"] == JobState.PENDING:
         raise InvalidOptions([Fault("state", wanted, f"job {job['job_id']!r} is pending: not taken up yet")])
     if job["error"] is not None and wanted == JobState.RUNNING:
         return
     if job["next_run_at"] is None and (job["state"] == JobState.FINISHED or wanted == JobState.RUNNING):
+        if open_runs_of(connection, job):
+            return
         raise InvalidOptions([Fault("state", wanted, f"job {job['job_id']!r} has no fire time left")])
 
 

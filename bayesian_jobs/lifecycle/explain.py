@@ -121,10 +121,11 @@ def of_fire_time(facts: Facts, fire_time: datetime, record: Mapping[str, Any] | 
     if fire_time > facts.now:
         return outlook.of(facts, fire_time)
     planned: datetime | None = facts.job["next_run_at"]
-    if facts.is_pending or (planned is not None and fire_time >= planned):
-        return outlook.of_passed(facts, fire_time)
-    if fire_time < facts.job["created_at"]:
+    is_planned = planned is not None and fire_time >= planned
+    if not is_planned and fire_time < facts.job["created_at"]:
         return Judged(Verdict.BEFORE_THE_JOB, not_yet(facts, fire_time))
+    if is_planned or facts.is_pending:
+        return outlook.of_passed(facts, fire_time)
     words = f"{moment(fire_time)} has passed, and the ledger holds nothing of it. {lost(facts)}"
     return Judged(Verdict.NOT_RECORDED, words)
 

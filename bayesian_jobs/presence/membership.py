@@ -64,13 +64,11 @@ class Membership:
                 self.session = None
                 connection.invalidate()  # The lock and the LISTEN must not outlive this use of the session.
 
-    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> list[str]:
-        """Returns which of the runs that it executes are to be cancelled. Raises GivenUp."""
+    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> None:
+        """Raises GivenUp."""
         with connection.begin():
-            to_cancel = processes.renew_lease(connection, self.process_no, self._lease, held, queues)
-        if to_cancel is None:
-            raise GivenUp
-        return to_cancel
+            if not processes.renew_lease(connection, self.process_no, self._lease, held, queues):
+                raise GivenUp
 
     def end(self, connection: Connection) -> None:
         with connection.begin():

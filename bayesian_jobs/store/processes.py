@@ -33,9 +33,14 @@ RENEW = """
 UPDATE processes SET lease_until = clock_timestamp() + %(lease)s::interval, missing_since = NULL,
     holding = %(holding)s::uuid[], queues = %(queues)s::text[]
 WHERE process_no = %(process_no)s::bigint AND ended_at IS NULL
-RETURNING ARRAY(SELECT run_id::text FROM runs
-                WHERE run_id = ANY(%(holding)s::uuid[]) AND worker = %(process_no)s::bigint AND state = 'running'
-                  AND cancel_requested_at IS NOT NULL) AS to_cancel
+RETURNING process_no
+"""
+# Not together with the renewal: whoever locks the whole table of runs for a while must not keep a process from saying
+# that it lives.
+TO_CANCEL = """
+SELECT run_id::text FROM runs
+WHERE run_id = ANY(%(holding)s::uuid[]) AND worker = %(process_no)s::bigint AND state = 'running'
+  AND cancel_requested_at IS NOT NULL
 """
 END = text("""
 UPDATE processes SET ended_at = clock_timestamp(), holding = '{}' WHERE process_no = :process_no AND ended_at IS NULL
@@ -78,6 +83,7 @@ WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS 
 PRUNE = text("DELETE FROM processes WHERE ended_at < clock_timestamp() - CAST(:retention AS interval)")
 
 renew_statement = Prepared("renew", RENEW)
+to_cancel_statement = Prepared("to_cancel", TO_CANCEL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,12 +132,17 @@ def renew_lease(
     lease: timedelta,
     holding: Sequence[str] = (),
     queues: Sequence[str] = (),
-) -> list[str] | None:
-    """Say that the process is alive, which runs it executes, and from which queues it takes more. Returns those runs
-    that somebody has asked to cancel; None: the process has been given up for dead."""
+) -> bool:
+    """Say that the process is alive, which runs it executes, and from which queues it takes more. False: it has been
+    given up for dead."""
     values = {"process_no": process_no, "lease": lease, "holding": list(holding), "queues": list(queues) or None}
-    renewed = renew_statement.run(connection, values)
-    return list(renewed[0].to_cancel) if renewed else None
+    return bool(renew_statement.run(connection, values))
+
+
+def runs_to_cancel(connection: Connection, process_no: int, holding: Sequence[str]) -> list[str]:
+    """Which of the runs that the process executes somebody has asked to cancel."""
+    rows = to_cancel_statement.run(connection, {"process_no": process_no, "holding": list(holding)})
+    return [row.run_id for row in rows]
 
 
 def end(connection: Connection, process_no: int) -> None:

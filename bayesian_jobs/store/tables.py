@@ -96,6 +96,7 @@ jobs = Table(
     Column("waiting", Boolean, nullable=False, server_default=text("false"), comment="its due fire time waits for an open run to end"),
     Column("version", Integer, nullable=False, server_default=text("1"), comment="counts the changes of the definition and of the state"),
     Column("source", Text, comment="the default-job file that owns this job"),
+    Column("source_digest", Text, comment="SHA-256 of the options that the file held when a version before 0.1.0 applied it"),
     Column("source_options", JSONB, comment="the options that the file held when it was last applied"),
     Column("created_at", Moment, nullable=False, server_default=NOW),
     Column("updated_at", Moment, nullable=False, server_default=NOW),

@@ -1,5 +1,7 @@
 """Default jobs: one YAML file each, registered at every start without duplicates. In the order of the contract."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -834,3 +836,26 @@ def test_pruning_and_registering_at_once_leave_each_job_that_has_a_file(service,
             reports = [each.result() for each in [processes.submit(work) for work in (prune, prune, come_back)]]
         assert [told(report) for report in reports] == [[], [], []]
         assert service.job("nightly") is not None
+
+
+# A database in which a version has registered them that kept only a digest of each file.
+
+
+def test_the_first_start_after_the_upgrade_leaves_the_job_of_an_unchanged_file_as_an_operator_made_it(
+    service, directory
+):
+    write(directory, FILE)
+    registered(service, directory)
+    options = {"job_id": "nightly", "handler": "Noop", "kwargs": {"number": 1}, "periodically": "1 day"}
+    options["when"] = "2026-01-01T03:00"
+    kept = hashlib.sha256(json.dumps(options, sort_keys=True).encode()).hexdigest()
+    service.execute_sql("UPDATE jobs SET source_options = NULL, source_digest = :kept", kept=kept)
+    patched(service, periodically="2 days", kwargs={"number": 2})
+    before = service.job("nightly")
+    assert registered(service, directory).unchanged == ["nightly"]
+    after = service.job("nightly")
+    assert {name for name in before if before[name] != after[name]} <= {"source_options", "updated_at"}
+    assert after["source_options"] is not None
+    write(directory, FILE.replace("1 day", "3 days"))
+    assert registered(service, directory).changed == ["nightly"]
+    assert service.job("nightly")["period"].days == 3

@@ -266,3 +266,42 @@ def test_what_cannot_be_used_is_named_and_nothing_changes(service, change, fault
         assert [fault.option for fault in raised.value.faults] == faulty
     assert {**service.job()} == {**before}
     assert service_row(service).state == "running"
+
+
+# What has not passed in the pause
+
+
+def test_what_fires_when_the_pause_ends_or_after_it_is_no_fire_time_of_the_pause(service):
+    service.add(periodically="1 hour", when="2100-01-01")
+    pause(service)
+    service.make_due(ago=timedelta(minutes=290))
+    first = service.job()["next_run_at"]
+    service.execute_sql("UPDATE jobs SET paused_until = next_run_at + interval '2 hours'")
+    assert admitted(service).resumed == 1
+    service.dispatch()
+    skipped, missed, run = service.runs()
+    assert (skipped["state"], skipped["scheduled_for"], skipped["missed_count"]) == ("skipped", first, 2)
+    assert (missed["state"], missed["scheduled_for"], missed["missed_count"]) == ("missed", first + 2 * HOUR, 2)
+    assert (run["state"], run["scheduled_for"]) == ("queued", first + 4 * HOUR)
+
+
+@pytest.mark.parametrize("by", ["the end of the pause", "an operator"])
+@pytest.mark.parametrize("options", [{}, {"periodically": "1 hour"}], ids=["one-off", "periodic"])
+def test_a_job_whose_last_run_is_executing_goes_on_until_that_has_ended(service, options, by):
+    service.add(max_retries=3, **options)
+    service.dispatch()
+    run = service.claim_one()
+    pause(service)
+    service.execute_sql(
+        "UPDATE jobs SET ends_at = next_run_at - interval '1 second', next_run_at = NULL WHERE period IS NOT NULL"
+    )
+    if by == "an operator":
+        define.change_state(service.engine, "job", "running")
+    else:
+        over(service)
+        assert (admitted(service).resumed, service.job()["error"]) == (1, None)
+    assert service.job()["state"] == "running"
+    service.requeue(run, failed=True)
+    again = service.claim_one()
+    service.finish(again)
+    assert service.job()["state"] == "finished"

@@ -148,3 +148,12 @@ def test_only_the_living_are_counted_as_alive(service):
 def alive(service):
     with service.engine.connect() as connection:
         return processes.alive(connection)
+
+
+def test_a_process_says_that_it_lives_though_somebody_has_locked_the_table_of_runs(service):
+    process_no = service.process()
+    with service.engine.begin() as locking:
+        locking.execute(text("LOCK TABLE runs IN ACCESS EXCLUSIVE MODE"))
+        with service.engine.begin() as connection:
+            held = ["01a20f94-692a-7dd1-9c6b-96da8927f84c"]
+            assert processes.renew_lease(connection, process_no, timedelta(seconds=30), held, ["default"])

@@ -74,3 +74,30 @@ def test_every_table_column_with_a_meaning_of_its_own_says_it_to_operators(datab
     inspector = inspect(create_engine(database_url, poolclass=NullPool))
     comments = {column["name"]: column["comment"] for column in inspector.get_columns("runs")}
     assert comments["claim_at"] == "when a worker may claim it; null: it does not wait for one"
+
+
+PLAIN_SQL = """
+INSERT INTO jobs (job_id, handler, period, misfire_grace_time, starts_at, state, next_run_at) VALUES
+    ('a month', 'PruneHistory', '1 month', NULL, now(), 'running', now() + interval '1 day'),
+    ('long ago', 'PruneHistory', NULL, NULL, '1960-01-01', 'finished', NULL),
+    ('three centuries', 'PruneHistory', '1 day', '300 years', now(), 'paused', now() + interval '1 day'),
+    ('plain', 'PruneHistory', '1 day', '1 hour', now(), 'running', now() + interval '1 day')
+"""
+
+
+def test_what_an_earlier_schema_took_and_this_one_does_not_is_judged_anew_or_brought_within_the_limits(
+    empty_database_url,
+):
+    configuration = migrations.configuration(empty_database_url)
+    command.upgrade(configuration, "0003")
+    engine = create_engine(empty_database_url, poolclass=NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(PLAIN_SQL)
+    command.upgrade(configuration, "head")
+    with engine.connect() as connection:
+        rows = connection.exec_driver_sql("SELECT job_id, state, extract(year FROM starts_at) FROM jobs").all()
+        graces = connection.exec_driver_sql("SELECT max(misfire_grace_time) FROM jobs").scalar()
+    states = {job_id: state for job_id, state, _ in rows}
+    assert states == {"a month": "pending", "long ago": "finished", "plain": "running", "three centuries": "paused"}
+    assert {int(year) for job_id, _, year in rows if job_id == "long ago"} == {1970}
+    assert graces.days == 99_999

@@ -23,10 +23,14 @@ def of(facts: Facts, fire_time: datetime) -> Judged:
 
 
 def delayed(facts: Facts, fire_time: datetime) -> str:
+    return "" if facts.job["jitter"] is None else f", with its jitter at {moment(start_of(facts, fire_time))}"
+
+
+def start_of(facts: Facts, fire_time: datetime) -> datetime:
+    """The fire time, delayed by the job's jitter."""
     if facts.job["jitter"] is None:
-        return ""
-    start = fire_time + ledger.delay_of(facts.connection, facts.job["job_no"], fire_time)
-    return f", with its jitter at {moment(start)}"
+        return fire_time
+    return fire_time + ledger.delay_of(facts.connection, facts.job["job_no"], fire_time)
 
 
 def why_not(facts: Facts, fire_time: datetime) -> str | None:
@@ -93,7 +97,7 @@ def why_not_dispatched(facts: Facts) -> list[str]:
 
 def too_late(facts: Facts, fire_time: datetime) -> str:
     grace = facts.job["misfire_grace_time"]
-    if grace is None or fire_time + grace >= facts.now:
+    if grace is None or start_of(facts, fire_time) + grace >= facts.now:
         return ""
     return " It is already later than the job's misfire_grace_time allows, and will be missed."
 
