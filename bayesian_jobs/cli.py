@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from bayesian_jobs import __version__
 from bayesian_jobs.errors import BayesianJobsError
-from bayesian_jobs.manage import commands, default_jobs
+from bayesian_jobs.manage import commands, default_jobs, doctor
 
 if TYPE_CHECKING:
     from bayesian_jobs.settings import Settings
@@ -81,6 +81,7 @@ def parser() -> argparse.ArgumentParser:
     migrate_parser.add_argument("--to", metavar="REVISION", default="head", help="upgrade to this revision only")
     settings_parser = add(verbs, "settings", settings_, "list every setting: its value now, its default, its meaning")
     settings_parser.add_argument("--json", action="store_true", help="as JSON")
+    doctor.add_to(verbs)
     default_jobs.add_to(verbs)
     commands.add_to(verbs)
     return top
