@@ -14,6 +14,7 @@ from bayesian_jobs.lifecycle.default_files import Directory
 from bayesian_jobs.lifecycle.defaults import read
 from bayesian_jobs.lifecycle.diagnosis import foundation, work
 from bayesian_jobs.lifecycle.diagnosis.finding import Check, Facts, Finding, Severity, wrong
+from bayesian_jobs.lifecycle.explanation.facts import sentence
 from bayesian_jobs.presence.membership import one_line
 from bayesian_jobs.settings import Settings
 from bayesian_jobs.store import doctor as store
@@ -35,7 +36,7 @@ def findings(engine: Engine, settings: Settings) -> Iterator[Finding]:
     try:
         registry = discover(settings.handlers, settings.queues)
     except BayesianJobsError as error:
-        yield wrong("handlers", f"{error}.", "Correct it: until then no process of the service starts.")
+        yield wrong("handlers", sentence(str(error)), "Correct it: until then no process of the service starts.")
         files = None
     else:
         files = read(engine, registry, settings.default_jobs_dir)
@@ -60,6 +61,6 @@ def of_snapshot(connection: Connection, files: Directory | None) -> Iterator[Fin
 def unexaminable(error: BaseException) -> Finding:
     return wrong(
         "database",
-        f"The database cannot be examined: {one_line(error)}.",
+        sentence(f"The database cannot be examined: {one_line(error)}"),
         "See that the server runs, and that DATABASE_URL is right (`bayesian-jobs settings`).",
     )

@@ -91,7 +91,7 @@ WHERE coalesce(p.ended_at, least(p.lease_until, p.missing_since)) < {A_MINUTE_AG
 """
 FAILURES = "SELECT job_id AS name, created_at AS since FROM jobs WHERE handler = 'ErrorHandler'"
 HOPELESS_TASKS = f"""
-SELECT task AS name, created_at AS since
+SELECT task || ' of ' || flow_id AS name, created_at AS since
 FROM (SELECT flow_id, task, created_at FROM flow_tasks ORDER BY flow_id LIMIT {MOST_TASKS}) AS f
 WHERE created_at < {A_MINUTE_AGO} AND NOT EXISTS (SELECT FROM runs WHERE runs.flow_id = f.flow_id)
 """

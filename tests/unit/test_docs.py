@@ -66,6 +66,19 @@ def test_the_commands_and_their_options_are_those_of_the_command_line() -> None:
     assert {text.split()[0] for text in first_column(REFERENCE / "command-line.md", "option")} == options - {"--help"}
 
 
+def test_the_checks_of_the_doctor_are_those_that_find_something() -> None:
+    code = [*ROOT.glob("bayesian_jobs/lifecycle/diagnosis/*.py"), ROOT / "bayesian_jobs/lifecycle/doctor.py"]
+    found = [
+        (check, severity)
+        for path in code
+        for severity, check in re.findall(r'(wrong|notice)\(\s*"([\w-]+)"', path.read_text("utf-8"))
+    ]
+    page = (REFERENCE / "command-line.md").read_text("utf-8").split("| check |")[1].split("\n\n")[0]
+    listed = re.findall(r"^\| `([\w-]+)` \| (\w+) \|", page, re.MULTILINE)
+    assert set(listed) == set(found) - {("default-jobs", "wrong")}
+    assert len(listed) == len(set(listed))
+
+
 def test_the_commands_of_dev_are_those_that_it_tells_itself() -> None:
     told = re.findall(r"^    (\./dev \w+)", (ROOT / "dev").read_text("utf-8"), re.MULTILINE)
     assert first_column(REFERENCE / "command-line.md", "command", table=1) == told

@@ -62,9 +62,9 @@ def notice(check: str, what: str, remedy: str) -> Finding:
 
 
 def number(found: Found, one: str, many: str) -> str:
-    """`1 job is`, `7 jobs are`."""
+    """`1 job is`, `7 jobs are`, `10000+ jobs are`."""
     if found.count > MOST_COUNTED:
-        return f"more than {MOST_COUNTED} {many}"
+        return f"{MOST_COUNTED}+ {many}"
     return f"1 {one}" if found.count == 1 else f"{found.count} {many}"
 
 
