@@ -219,11 +219,21 @@ def test_a_queue_that_no_live_worker_takes_from_is_found_if_a_run_is_due_in_it(h
     healthy.add("other", "OtherQueue")
     healthy.dispatch()
     assert finds("queues").startswith("No worker takes from queue 'other': 1 run waits, the oldest since 20")
+    healthy.execute_sql(f"UPDATE runs SET claim_at = {AGO} WHERE queue = 'other'")
+    finds("queues")  # And not that there are too few workers.
     healthy.execute_sql("UPDATE runs SET claim_at = clock_timestamp() + interval '1 hour' WHERE queue = 'other'")
     assert doctor() == (0, [])
     healthy.execute_sql("UPDATE runs SET claim_at = clock_timestamp() WHERE queue = 'other'")
     healthy.execute_sql("UPDATE processes SET queues = '{other,default}' WHERE kind = 'worker'")
     assert doctor() == (0, [])
+
+
+def test_without_any_worker_that_is_what_is_wrong_and_not_each_queue(healthy, finds):
+    healthy.add("one")
+    healthy.dispatch()
+    healthy.execute_sql(f"UPDATE runs SET claim_at = {AGO} WHERE state = 'queued'")
+    healthy.execute_sql("UPDATE processes SET ended_at = clock_timestamp() WHERE kind = 'worker'")
+    finds("workers")
 
 
 # What of the work is not done
@@ -266,8 +276,8 @@ def test_pending_jobs_that_nobody_takes_up_are_found(healthy, finds, doctor):
 
 def test_jobs_that_were_set_aside_are_found_with_or_without_a_next_fire_time(healthy, finds, doctor):
     healthy.execute_sql(
-        "INSERT INTO jobs (job_id, handler, state, error, paused_at) SELECT 'bad-' || n, 'Noop', 'paused', 'no', now()"
-        " FROM generate_series(1, 7) AS n"
+        "INSERT INTO jobs (job_id, handler, state, error, paused_at, updated_at)"
+        f" SELECT 'bad-' || n, 'Noop', 'paused', 'no', now(), {AGO} FROM generate_series(1, 7) AS n"
     )
     assert finds("jobs-set-aside") == (
         "7 jobs were set aside, because of an error: 'bad-1', 'bad-2', 'bad-3', 'bad-4', 'bad-5', …."
@@ -343,7 +353,9 @@ def test_of_very_many_it_tells_that_there_are_so_many_and_the_oldest(healthy, fi
 
 
 def test_failures_are_noticed(healthy, finds):
-    healthy.execute_sql("INSERT INTO jobs (job_id, handler, state) VALUES ('a', 'ErrorHandler', 'paused')")
+    healthy.execute_sql(
+        f"INSERT INTO jobs (job_id, handler, state, updated_at) VALUES ('a', 'ErrorHandler', 'paused', {AGO})"
+    )
     assert finds("failures", "notice").startswith("1 failure is recorded")
 
 
