@@ -622,7 +622,8 @@ def test_a_fire_time_that_waits_for_its_jitter_is_not_told_to_be_missed(service)
     service.execute_sql(
         "UPDATE jobs SET next_run_at = at, starts_at = at FROM ("
         " SELECT now() - n * interval '1 ms' AS at FROM generate_series(60000, 61000) AS n"
-        " WHERE bayesian_jobs_delay('23 hours', 'job', now() - n * interval '1 ms') > interval '1 hour' LIMIT 1) AS late"
+        " WHERE bayesian_jobs_delay('23 hours', 'job', now() - n * interval '1 ms') > interval '1 hour'"
+        " LIMIT 1) AS late"
     )
     planned = service.job()["next_run_at"]
     assert "will be missed" not in explain(service.engine, "job", format_datetime(planned)).words
@@ -632,7 +633,8 @@ def test_a_fire_time_that_waits_for_its_jitter_is_not_told_to_be_missed(service)
 
 def test_what_lies_before_the_creation_of_a_pending_job_is_none_of_its_fire_times(service):
     service.execute_sql(
-        "INSERT INTO jobs (job_id, handler, period, starts_at) VALUES ('job', 'Noop', '1 hour', now() - interval '90 min')"
+        "INSERT INTO jobs (job_id, handler, period, starts_at)"
+        " VALUES ('job', 'Noop', '1 hour', now() - interval '90 min')"
     )
     at = format_datetime(service.job()["starts_at"])
     assert explain(service.engine, "job", at).verdict == "before_the_job"
