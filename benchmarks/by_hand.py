@@ -16,7 +16,7 @@ from benchmarks.harness import Database
 DISPATCH = """
 PREPARE dispatch(bigint) AS
 WITH due AS MATERIALIZED (
-    SELECT job_no FROM jobs WHERE state = 'running' AND next_run_at <= now()
+    SELECT job_no FROM jobs WHERE state = 'running' AND NOT waiting AND next_run_at <= now()
     ORDER BY next_run_at LIMIT $1 FOR UPDATE SKIP LOCKED
 ),
 advanced AS (
@@ -35,7 +35,7 @@ SELECT count(*), pg_notify('bayesian_jobs_runs', 'default') FROM queued
 CLAIM = """
 PREPARE claim(bigint) AS
 WITH due AS MATERIALIZED (
-    SELECT run_id, scheduled_for, job_no FROM runs WHERE queue = 'default' AND claim_at <= now()
+    SELECT run_id, scheduled_for, job_no FROM runs WHERE queue = 'default' AND priority = 5 AND claim_at <= now()
     ORDER BY claim_at LIMIT $1 FOR UPDATE SKIP LOCKED
 )
 UPDATE runs AS r SET state = 'running', claim_at = NULL, attempt = attempt + 1, started_at = clock_timestamp()

@@ -24,7 +24,7 @@ SELECT pg_notify('bayesian_jobs_jobs', '')
 EXECUTING = "SELECT count(*) FROM runs WHERE state = 'running'"
 BUSIEST = "SELECT worker, count(*) FROM runs WHERE state = 'running' GROUP BY worker ORDER BY count(*) DESC LIMIT 1"
 DUE = "SELECT count(*) FROM jobs WHERE state = 'running' AND next_run_at <= now()"
-UNSETTLED = "SELECT count(*) FROM jobs WHERE state <> 'finished'"
+UNSETTLED = "SELECT count(*) FROM jobs WHERE handler = 'Clock' AND state <> 'finished'"
 RUNS = "SELECT count(*), count(DISTINCT job_no), count(*) FILTER (WHERE state = 'succeeded') FROM runs"
 
 
