@@ -30,7 +30,8 @@ from bayesian_jobs.presence.membership import (
     trouble,
 )
 from bayesian_jobs.settings import Settings
-from bayesian_jobs.store.dispatch import Settled, close_left_open, what_comes
+from bayesian_jobs.store.closing import close_left_open
+from bayesian_jobs.store.dispatch import Settled, what_comes
 from bayesian_jobs.store.engine import database_now, is_lost
 from bayesian_jobs.store.partitions import make_ahead
 

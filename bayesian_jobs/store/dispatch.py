@@ -13,7 +13,7 @@ from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, MISSED_P
 from bayesian_jobs.domain.reasons import SKIPPED_OVERLAP
 from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.notifications import RUNS
-from bayesian_jobs.store.open_runs import any_is_open, last_is_open, open_runs
+from bayesian_jobs.store.open_runs import last_is_open, open_runs
 from bayesian_jobs.store.prepared import Prepared
 
 OPEN_SERVICE = "SELECT state, clock_timestamp() AS now FROM service"
@@ -148,28 +148,7 @@ SELECT bayesian_jobs_uuid7()::text, 'ErrorHandler', 'paused', jsonb_build_object
 FROM paused
 """
 
-# A job that is over: without a further fire time and without an open run. Or one whose due fire time waits for a run
-# that has ended. The end of the run mostly sees to both; this finds what that could not see to, because others had the
-# job locked, or because two ends at once each saw the other's run as open.
-LEFT_OPEN = f"""
-(next_run_at IS NULL AND state IN ('running', 'paused') AND last_run_id IS NOT NULL AND handler <> 'ErrorHandler'
-    AND NOT {any_is_open("jobs")}
- OR waiting AND CASE WHEN open_runs IS NULL THEN NOT {last_is_open("jobs")}
-                     ELSE cardinality({open_runs("jobs")}) < max_concurrent_runs END)
-"""
-LOCK_OVER = f"SELECT job_no FROM jobs WHERE {LEFT_OPEN} FOR UPDATE SKIP LOCKED"
-# Looked at again now that they are locked: a run that was committed since the first look is seen by this one.
-CLOSE = f"""
-UPDATE jobs SET waiting = false,
-    state = CASE WHEN waiting THEN state ELSE 'finished' END,
-    updated_at = CASE WHEN waiting THEN updated_at ELSE clock_timestamp() END
-WHERE job_no = ANY(%(job_nos)s::bigint[]) AND {LEFT_OPEN}
-RETURNING next_run_at IS NOT NULL AS is_due
-"""
-
 set_aside_statement = Prepared("set_aside", SET_ASIDE)
-lock_over_statement = Prepared("lock_over", LOCK_OVER)
-close_statement = Prepared("close", CLOSE)
 open_service_statement = Prepared("open_service", OPEN_SERVICE, LOCK_SERVICE)
 claim_due_statement = Prepared("claim_due", CLAIM_DUE)
 settle_statement = Prepared("settle", SETTLE)
@@ -264,10 +243,3 @@ def what_comes(connection: Connection) -> Coming:
 def set_aside(connection: Connection, job_no: int, reason: str) -> None:
     """Pause a locked job whose fire times cannot be computed, and leave a failure entry that says why."""
     set_aside_statement.run(connection, {"job_no": job_no, "reason": reason})
-
-
-def close_left_open(connection: Connection) -> bool:
-    """Finish the jobs that have no further fire time and no open run, and let those go on whose due fire time waits for
-    a run that has ended. Passes by those that others have locked. True: some job is due now."""
-    found = [row.job_no for row in lock_over_statement.run(connection, {})]
-    return bool(found) and any(row.is_due for row in close_statement.run(connection, {"job_nos": found}))

@@ -2,16 +2,15 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import IO
 
 import pytest
 from api_steps import add_run
+from serving import listening_address
 from sqlalchemy import Engine, text
 
 from bayesian_jobs.store import processes
@@ -46,15 +45,6 @@ def address(database_url: str, engine: Engine) -> Iterator[str]:
             server.terminate()
             log = server.communicate(timeout=30)[1]
     assert "Traceback" not in log
-
-
-def listening_address(log: IO[str]) -> str:
-    lines: list[str] = []
-    for line in iter(log.readline, ""):
-        lines.append(line)
-        if found := re.search(r"Listening at: (http://[^ ]+)", line):
-            return found[1]
-    pytest.fail(f"gunicorn ended: {''.join(lines)}")
 
 
 def test_the_api_does_what_its_document_says(address: str, tmp_path: Path) -> None:

@@ -2,17 +2,16 @@
 
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from serving import listening_address
 from sqlalchemy import create_engine, text
 
 ROOT = Path(__file__).parents[2]
@@ -45,15 +44,6 @@ def base(database_url: str) -> Iterator[str]:
         finally:
             server.terminate()
             server.communicate(timeout=30)
-
-
-def listening_address(log: IO[str]) -> str:
-    lines: list[str] = []
-    for line in iter(log.readline, ""):
-        lines.append(line)
-        if found := re.search(r"Listening at: (http://[^ ]+)", line):
-            return found[1]
-    pytest.fail(f"gunicorn ended: {''.join(lines)}")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from bayesian_jobs.broker.postgres import PostgresBroker
 from bayesian_jobs.errors import InvalidMessage
 from bayesian_jobs.lifecycle.service import change_state
 from bayesian_jobs.presence.bell import Bell, heard_payloads
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.engine import make_engine
 
 LONG = 20_000

@@ -25,7 +25,7 @@ from bayesian_jobs.interrupt import Cancelled
 from bayesian_jobs.lifecycle import recover, request
 from bayesian_jobs.settings import load
 from bayesian_jobs.store import endings, requests
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.engine import make_engine
 
 ASKED = reasons.CANCELLED_REQUESTED

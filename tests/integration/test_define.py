@@ -10,7 +10,7 @@ from bayesian_jobs.errors import InvalidOptions, JobExists, JobNotFound
 from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.options import parse_options
 from bayesian_jobs.store.claims import claim_runs
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 

@@ -18,7 +18,7 @@ from bayesian_jobs.api.app import create_app
 from bayesian_jobs.broker.record import Result, record_singly
 from bayesian_jobs.domain.run import Failed
 from bayesian_jobs.handlers.base import BaseHandler
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 
 HUNDRED_MEGABYTES = 100_000_000
 

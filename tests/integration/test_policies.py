@@ -16,7 +16,7 @@ from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, MISSED_P
 from bayesian_jobs.errors import InvalidOptions
 from bayesian_jobs.lifecycle import define, edit, request
 from bayesian_jobs.scheduler import Scheduler
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.endings import Ending, finish_runs
 
 SECOND, MINUTE, HOUR = (timedelta(seconds=s) for s in (1, 60, 3600))
@@ -394,7 +394,7 @@ def test_what_is_left_open_is_found_by_an_index(service):
         " FROM generate_series(1, 5000) AS n"
     )
     service.execute_sql("ANALYZE jobs")
-    from bayesian_jobs.store.dispatch import LOCK_OVER
+    from bayesian_jobs.store.closing import LOCK_OVER
 
     plan = "\n".join(line for (line,) in service.execute_sql(f"EXPLAIN {LOCK_OVER}"))
     assert "Seq Scan on jobs" not in plan, plan

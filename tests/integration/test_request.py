@@ -8,7 +8,7 @@ import pytest
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions, JobNotFound, RunNotFound, WrongState
 from bayesian_jobs.lifecycle import define, edit, request
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.endings import fail_lost_runs
 from bayesian_jobs.store.retention import prune
 from bayesian_jobs.store.runs import NewMessage, send_messages

@@ -19,9 +19,10 @@ from bayesian_jobs.lifecycle.recover import PATIENCE, recover
 from bayesian_jobs.presence import bell as bell_module
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.membership import Membership
-from bayesian_jobs.store import dispatch, processes
+from bayesian_jobs.store import closing, processes
 from bayesian_jobs.store.claims import claim_runs
-from bayesian_jobs.store.dispatch import close_left_open, open_service
+from bayesian_jobs.store.closing import close_left_open
+from bayesian_jobs.store.dispatch import open_service
 from bayesian_jobs.store.endings import fail_lost_runs
 from bayesian_jobs.store.engine import make_engine, run_transaction
 from bayesian_jobs.store.runs import replace_message
@@ -378,7 +379,7 @@ def test_a_job_that_somebody_holds_keeps_no_other_from_being_finished(over):
 
 
 def test_a_job_that_got_another_run_while_it_was_being_locked_is_not_finished(over, monkeypatch):
-    lock_over = dispatch.lock_over_statement
+    lock_over = closing.lock_over_statement
 
     class LockedJustBeforeARunIsCommitted:
         def run(self, connection, values):
@@ -386,7 +387,7 @@ def test_a_job_that_got_another_run_while_it_was_being_locked_is_not_finished(ov
             over.execute_sql("UPDATE runs SET state = 'queued', claim_at = now() WHERE job_id = 'held'")
             return locked
 
-    monkeypatch.setattr(dispatch, "lock_over_statement", LockedJustBeforeARunIsCommitted())
+    monkeypatch.setattr(closing, "lock_over_statement", LockedJustBeforeARunIsCommitted())
     with over.engine.begin() as connection:
         close_left_open(connection)
     assert [over.job(job_id)["state"] for job_id in ("held", "other")] == ["running", "finished"]

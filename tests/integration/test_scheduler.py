@@ -8,7 +8,7 @@ from sqlalchemy import text
 from bayesian_jobs.lifecycle import define
 from bayesian_jobs.scheduler import Scheduler
 from bayesian_jobs.store import partitions
-from bayesian_jobs.store.dispatch import close_left_open
+from bayesian_jobs.store.closing import close_left_open
 
 WEEK = timedelta(weeks=1)
 
