@@ -4,10 +4,19 @@ import os
 import select
 import signal
 import subprocess
+from collections.abc import Iterator
 
 import pytest
 
 from bayesian_jobs.up.signals import Signals
+
+
+@pytest.fixture(autouse=True)
+def hangups_are_heeded() -> Iterator[None]:
+    """Whoever starts the tests may have SIGHUP ignored (nohup), which a child inherits."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
@@ -52,10 +61,7 @@ def test_handlers_are_as_before_afterwards():
 
 
 def test_an_ignored_hangup_stays_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        with Signals() as signals:
-            os.kill(os.getpid(), signal.SIGHUP)
-            assert signals.stops == 0
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with Signals() as signals:
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert signals.stops == 0
