@@ -2,9 +2,10 @@
 
 BayesianJobsError
 ├── InvalidOptions       one or more options of a request cannot be used; nothing was stored
-├── NotFound             JobNotFound, RunNotFound, HandlerNotFound
+├── NotFound             JobNotFound, RunNotFound, HandlerNotFound, TokenNotFound
 ├── InvalidMessage       a Dramatiq message that the database cannot keep
-├── JobExists            the job_id is taken
+├── NameTaken            JobExists, TokenExists
+├── InvalidToken         a request's token entitles to nothing
 ├── WrongState           a job or run is in a state in which this cannot be done to it
 ├── KeyReused            an Idempotency-Key was sent with another request before
 ├── ConditionFailed      a job is not what the request expects it to be
@@ -77,14 +78,32 @@ class HandlerUnusable(BayesianJobsError):
         super().__init__(f"Handler {handler}: {part}: {reason}")
 
 
+class TokenNotFound(NotFound):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"No such token {shortened(name)}")
+
+
 class InvalidMessage(BayesianJobsError):
     def __init__(self, actor: str, reason: str) -> None:
         super().__init__(f"A message for actor {shortened(actor)} cannot be kept: {reason}")
 
 
-class JobExists(BayesianJobsError):
+class NameTaken(BayesianJobsError):
+    """Something else has this name already."""
+
+
+class JobExists(NameTaken):
     def __init__(self, job_id: str) -> None:
         super().__init__(f"A job with id {shortened(job_id)} already exists")
+
+
+class TokenExists(NameTaken):
+    def __init__(self, name: str) -> None:
+        super().__init__(f"A token of the name {shortened(name)} exists already; revoked ones keep theirs for a while")
+
+
+class InvalidToken(BayesianJobsError):
+    """A token that is unknown, revoked or expired."""
 
 
 class WrongState(BayesianJobsError):

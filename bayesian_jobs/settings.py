@@ -82,6 +82,12 @@ def log_level(text: str) -> str:
     return text.upper()
 
 
+def auth(text: str) -> str:
+    if text not in ("none", "tokens"):
+        raise InvalidValue("must be none or tokens")
+    return text
+
+
 def path(text: str) -> Path:
     """With `~` expanded: no shell does it in a .env file or a unit file."""
     try:
@@ -121,6 +127,12 @@ class Settings:
     )
     host: str = setting("JOBS_HOST", "the address that the API listens on", read=str, default="127.0.0.1")
     port: int = setting("JOBS_PORT", "the port that the API listens on", read=port, default=34000)
+    auth: str = setting(
+        "JOBS_AUTH",
+        "whom the API answers: none (everybody, but on loopback only) or tokens (who sends a token)",
+        read=auth,
+        default="none",
+    )
     data_dir: Path = setting(
         "JOBS_DATA_DIR", "where the embedded PostgreSQL keeps its data", read=path, default=own_data_dir
     )
@@ -169,15 +181,16 @@ class Settings:
     log_level: str = setting("JOBS_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR", read=log_level, default="INFO")
 
     def check_bind(self) -> None:
-        """Refuse to serve anything but this machine, as long as the API knows no authentication.
+        """Refuse to serve anything but this machine without authentication.
 
         Raises SettingsError.
         """
-        if self.host != "localhost" and not is_loopback(self.host):
+        if self.auth == "none" and self.host != "localhost" and not is_loopback(self.host):
             raise SettingsError(
                 "JOBS_HOST",
                 self.host,
-                "the API has no authentication yet and so listens on loopback addresses only (127.0.0.1, ::1)",
+                "without authentication the API listens on loopback addresses only (127.0.0.1, ::1): make a token by"
+                " `bayesian-jobs token create NAME --scope admin`, and set JOBS_AUTH=tokens",
             )
 
 

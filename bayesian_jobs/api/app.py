@@ -2,15 +2,19 @@
 
 import falcon
 
-from bayesian_jobs.api import documentation, handlers, jobs, media, openapi, problems, runs, service
+from bayesian_jobs.api import documentation, handlers, jobs, media, openapi, problems, runs, service, tokens
+from bayesian_jobs.api.authentication import Tokens, Trust
 from bayesian_jobs.api.guards import Guards
+from bayesian_jobs.api.operation import is_public
 from bayesian_jobs.bootstrap import Services
 
 BASE = "/api/v1"
+SHORT_PATHS = ("/", BASE, f"{BASE}/", f"{BASE}/ui")
 
 
-def create_app(services: Services) -> falcon.App[falcon.Request, falcon.Response]:
-    """The API over the services' engine and registry; opens no connection before the first request."""
+def create_app(services: Services, trust: Trust | None = None) -> falcon.App[falcon.Request, falcon.Response]:
+    """The API over the services' engine and registry; opens no connection before the first request. `trust`: of whom
+    it needs no token, whatever the settings say."""
     engine, registry = services.engine, services.registry
     document = documentation.OpenAPI()
     routes: openapi.Routes = {
@@ -26,19 +30,26 @@ def create_app(services: Services) -> falcon.App[falcon.Request, falcon.Response
         "/runs/{run_id}/retry": runs.Retry(engine, registry),
         "/runs/{run_id}/cancel": runs.Cancel(engine),
         "/handlers": handlers.Handlers(registry),
+        "/tokens": tokens.Tokens(engine),
+        "/tokens/{token_name}": tokens.Token(engine),
         "/service/state": service.ServiceState(engine),
         "/readiness": service.Readiness(engine),
         "/liveness": service.Liveness(),
         "/openapi.json": document,
         "/ui/": documentation.Page(),
     }
-    document.publish(openapi.document(routes, registry, BASE))
-    app = falcon.App(middleware=[Guards(page=f"{BASE}/ui", host=services.settings.host)])
+    if trust is None and services.settings.auth == "none":
+        trust = Trust("local")
+    guards = Guards(page=f"{BASE}/ui", host=services.settings.host if trust else None)
+    public = {*SHORT_PATHS, *(f"{BASE}{path}" for path, resource in routes.items() if is_public(resource))}
+    authentication = trust or Tokens(engine, public, page=f"{BASE}/ui/")
+    document.publish(openapi.document(routes, registry, BASE, tokens=trust is None))
+    app = falcon.App(middleware=[guards, authentication])
     app.resp_options.media_handlers = media.response_handlers()
     problems.install(app)
     for path, resource in routes.items():
         app.add_route(f"{BASE}{path}", with_head(resource))
-    for path in ("/", BASE, f"{BASE}/", f"{BASE}/ui"):
+    for path in SHORT_PATHS:
         app.add_route(path, with_head(documentation.Redirect(f"{BASE}/ui/")))
     app.add_static_route(f"{BASE}/ui", documentation.STATIC)
     return app

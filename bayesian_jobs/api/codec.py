@@ -52,6 +52,19 @@ def job(row: Row) -> dict[str, Any]:
     }
 
 
+def token(row: Row) -> dict[str, Any]:
+    """One token, without its secret."""
+    return {
+        "name": row["name"],
+        "prefix": row["prefix"],
+        "scope": row["scope"],
+        "created_at": _time(row["created_at"]),
+        "expires_at": _time(row["expires_at"]),
+        "revoked_at": _time(row["revoked_at"]),
+        "last_used_at": _time(row["last_used_at"]),
+    }
+
+
 def service(state: Service) -> dict[str, Any]:
     """The service's state; of a pause also why and until when, if somebody has said so."""
     words = {"reason": state.paused_reason, "until": _time(state.paused_until)}

@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 
 from bayesian_jobs.api import media
-from bayesian_jobs.api.operation import DOCUMENTATION, operation
+from bayesian_jobs.api.operation import DOCUMENTATION, EVERYBODY, operation
 
 STATIC = Path(__file__).parent / "static"
 # Swagger UI sets styles on elements and carries its icons as data: images; everything else comes from here.
@@ -26,7 +26,7 @@ class OpenAPI:
         """Serve this document, which describes this resource too and so comes after it."""
         self._document = media.encode(document)
 
-    @operation(DOCUMENTATION, answers={200: "OpenAPI"})
+    @operation(DOCUMENTATION, scope=EVERYBODY, answers={200: "OpenAPI"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """This document."""
         resp.content_type = falcon.MEDIA_JSON
@@ -39,7 +39,7 @@ class Page:
     def __init__(self) -> None:
         self._html = (STATIC / "index.html").read_bytes()
 
-    @operation(DOCUMENTATION, answers={200: None})
+    @operation(DOCUMENTATION, scope=EVERYBODY, answers={200: None})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Swagger UI."""
         resp.content_type = falcon.MEDIA_HTML
@@ -54,3 +54,5 @@ class Redirect:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         raise falcon.HTTPFound(self._location)
+
+    on_get.scope = EVERYBODY  # type: ignore[attr-defined]

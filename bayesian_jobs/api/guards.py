@@ -1,5 +1,6 @@
 """What holds for every request and answer: sane paths, no foreign web pages, safe headers."""
 
+import ipaddress
 import re
 
 import falcon
@@ -15,20 +16,24 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?")
 
 class Guards:
     """Falcon middleware; `page` is the prefix of the paths that a browser shows as a page, `host` the address that
-    the API is configured to listen on."""
+    the API is configured to listen on; None: a token entitles, not where a request comes from. No browser adds one
+    by itself, so pages of other sites cannot make it send one."""
 
-    def __init__(self, page: str, host: str) -> None:
+    def __init__(self, page: str, host: str | None) -> None:
         self._page = page
-        own = f"[{host}]" if ":" in host else host
+        self._is_local = host is not None
+        own = f"[{host}]" if host and ":" in host else host or ""
         self._names = tuple(dict.fromkeys([*LOCAL_NAMES, own.lower()]))
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         host = (req.get_header("Host") or "").lower()
-        self._check_host(host)
+        if self._is_local:
+            _check_peer(req)
+            self._check_host(host)
         _check_path(req)
         if has_control_characters(req.path):
             raise falcon.HTTPNotFound
-        if req.method not in SAFE_METHODS:
+        if self._is_local and req.method not in SAFE_METHODS:
             _check_origin(req, host)
 
     def process_response(
@@ -52,6 +57,18 @@ class Guards:
         if found is None or found[1] not in self._names:
             names = ", ".join(self._names)
             raise falcon.HTTPForbidden(description=f"The request's Host must be one of {names}, not {shortened(host)}")
+
+
+def _check_peer(req: falcon.Request) -> None:
+    """However the server was made to listen: without authentication it answers this machine only. Who comes through
+    a socket of the file system has no address."""
+    peer = req.env.get("REMOTE_ADDR", "")
+    try:
+        is_here = peer == "" or ipaddress.ip_address(peer).is_loopback
+    except ValueError:
+        is_here = False
+    if not is_here:
+        raise falcon.HTTPForbidden(description="Without authentication (JOBS_AUTH) only this machine is answered")
 
 
 def _check_path(req: falcon.Request) -> None:

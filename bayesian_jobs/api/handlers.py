@@ -6,6 +6,7 @@ import falcon
 
 from bayesian_jobs.api.operation import HANDLERS, operation
 from bayesian_jobs.domain.durations import format_duration
+from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.handlers.registry import Registry
 
 
@@ -15,7 +16,7 @@ class Handlers:
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
 
-    @operation(HANDLERS, answers={200: "HandlerList"})
+    @operation(HANDLERS, scope=Scope.READ, answers={200: "HandlerList"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List the handlers, with the schema of their arguments, their documentation and an example."""
         names = self.registry.public_names()

@@ -27,6 +27,7 @@ from bayesian_jobs.api.parameters import (
     UNTIL,
 )
 from bayesian_jobs.domain.datetimes import format_datetime
+from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import define, edit
@@ -53,7 +54,7 @@ class Jobs:
         self.engine = engine
         self.registry = registry
 
-    @operation(JOBS_OPTIONS, query=LISTING, answers={200: "JobList"})
+    @operation(JOBS_OPTIONS, scope=Scope.READ, query=LISTING, answers={200: "JobList"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List jobs.
 
@@ -82,7 +83,7 @@ class Jobs:
         found = pages.rows(read, _position, start, limit + 1)
         resp.data = pages.encode("jobs", found, limit, codec.job, lambda row: cursors.job_cursor(_position(row)))
 
-    @operation(ADD_JOBS, query=(DRY_RUN,), headers=(IDEMPOTENCY_KEY,), body=NEW_JOB, answers=ADDING)
+    @operation(ADD_JOBS, scope=Scope.WRITE, query=(DRY_RUN,), headers=(IDEMPOTENCY_KEY,), body=NEW_JOB, answers=ADDING)
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Add a job of any handler."""
         add(self.engine, self.registry, req, resp, media.read_object(req))
@@ -95,7 +96,7 @@ class Job:
         self.engine = engine
         self.registry = registry
 
-    @operation(JOBS_OPTIONS, answers={200: "Job", 404: "Problem"})
+    @operation(JOBS_OPTIONS, scope=Scope.READ, answers={200: "Job", 404: "Problem"})
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """One job, with its next run and the outcome of its last one."""
         with self.engine.connect() as connection:
@@ -105,7 +106,7 @@ class Job:
         conditions.show(resp, row)
         resp.media = codec.job(row)
 
-    @operation(JOBS_OPTIONS, query=PUT_QUERY, headers=PUT_HEADERS, body=DEFINITION, answers=PUTTING)
+    @operation(JOBS_OPTIONS, scope=Scope.WRITE, query=PUT_QUERY, headers=PUT_HEADERS, body=DEFINITION, answers=PUTTING)
     def on_put(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Pause or resume a job, or create or replace it.
 
@@ -138,7 +139,7 @@ class Job:
         else:
             raise InvalidOptions([Fault("state", None, "is required in the query, or else options as the body")])
 
-    @operation(JOBS_OPTIONS, query=(DRY_RUN,), headers=(IF_MATCH,), body=CHANGES, answers=CHANGING)
+    @operation(JOBS_OPTIONS, scope=Scope.WRITE, query=(DRY_RUN,), headers=(IF_MATCH,), body=CHANGES, answers=CHANGING)
     def on_patch(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Change some options of a job.
 
@@ -152,13 +153,14 @@ class Job:
             req, resp, job_id, lambda on: edit.patch(on, self.registry, job_id, changes, condition), codec.one_job
         )
 
-    @operation(JOBS_OPTIONS, headers=(IF_MATCH,), answers=REMOVING)
+    @operation(JOBS_OPTIONS, scope=Scope.WRITE, headers=(IF_MATCH,), answers=REMOVING)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Remove a job; its queued runs are cancelled."""
         resp.media = {"removed": define.delete(self.engine, job_id, conditions.read(req))}
 
     @operation(
         ADD_JOBS,
+        scope=Scope.WRITE,
         query=(*JOB_OPTIONS, DRY_RUN),
         headers=(IDEMPOTENCY_KEY,),
         answers=ADDING,
@@ -193,7 +195,7 @@ class Upcoming:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(JOBS_OPTIONS, query=(COUNT,), answers={200: "Upcoming", 404: "Problem"})
+    @operation(JOBS_OPTIONS, scope=Scope.READ, query=(COUNT,), answers={200: "Upcoming", 404: "Problem"})
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """The next fire times of a job.
 
@@ -209,7 +211,7 @@ class Explain:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(JOBS_OPTIONS, query=(AT,), answers={200: "Explanation", 404: "Problem"})
+    @operation(JOBS_OPTIONS, scope=Scope.READ, query=(AT,), answers={200: "Explanation", 404: "Problem"})
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Why a job did or did not run at a time, or whether it will.
 
@@ -225,7 +227,7 @@ class FailedJobs:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(JOBS_OPTIONS, answers={200: "Removed"})
+    @operation(JOBS_OPTIONS, scope=Scope.WRITE, answers={200: "Removed"})
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Remove all failure entries."""
         resp.media = {"removed": define.clean_failed(self.engine)}

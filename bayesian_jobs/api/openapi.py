@@ -10,8 +10,10 @@ from bayesian_jobs import __version__
 from bayesian_jobs.api import links, schemas
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY, REPLAYED
 from bayesian_jobs.api.operation import (
+    ACCESS,
     ADD_JOBS,
     DOCUMENTATION,
+    EVERYBODY,
     HANDLERS,
     JOBS_OPTIONS,
     RUNS,
@@ -29,6 +31,7 @@ JOB_PATH = "/jobs/{job_id}"
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"description": "Identifies the job", "schema": ANY_JOB_ID},
     "run_id": {"description": "Identifies the run", "schema": schemas.TEXT | {"format": "uuid"}},
+    "token_name": {"description": "The token's name", "schema": schemas.TOKEN_NAME},
 }
 TAGGED_IF_THERE_IS_ONE = ("JobPut", "JobPatched", "DryRun")
 ETAG: dict[str, Any] = {
@@ -45,7 +48,13 @@ TAGS = {
     RUNS: "What was executed, missed or skipped, and how it ended",
     HANDLERS: "What jobs can be made of",
     SERVICE_SETTINGS: "The whole service: pausing and resuming it, and probes",
+    ACCESS: "The tokens that entitle to all this",
     DOCUMENTATION: "This description, and the page that shows it",
+}
+BEARER = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token as `bayesian-jobs token create` has told it: `prefix.secret`",
 }
 INTRODUCTION = (
     "Configure and run the periodic and one-off work of a back end. A *job* names a *handler*, its keyword "
@@ -54,19 +63,23 @@ INTRODUCTION = (
 )
 
 
-def document(routes: Routes, registry: Registry, base: str) -> dict[str, Any]:
-    """The document of an API whose resources are mounted under `base`."""
+def document(routes: Routes, registry: Registry, base: str, *, tokens: bool) -> dict[str, Any]:
+    """The document of an API whose resources are mounted under `base`; `tokens`: it asks for them."""
     own = list(_operations(routes))
     paths: dict[str, Any] = {}
     for path, method, operation in [*_handler_operations(routes, registry), *own]:
-        paths.setdefault(path, {})[method] = _describe(path, method, operation, own)
+        paths.setdefault(path, {})[method] = _describe(path, method, operation, own, tokens)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bayesian jobs", "version": __version__, "description": INTRODUCTION},
         "servers": [{"url": base}],
         "tags": [{"name": name, "description": text} for name, text in TAGS.items()],
         "paths": paths,
-        "components": {"schemas": _schemas(registry), "links": links.components(own)},
+        "components": {
+            "schemas": _schemas(registry),
+            "links": links.components(own),
+            **({"securitySchemes": {"token": BEARER}} if tokens else {}),
+        },
     }
 
 
@@ -112,7 +125,9 @@ def _handler_operations(routes: Routes, registry: Registry) -> Iterator[links.De
         yield f"/jobs/{registry.endpoint(name)}", "post", operation
 
 
-def _describe(path: str, method: str, operation: Operation, targets: Sequence[links.Described]) -> dict[str, Any]:
+def _describe(
+    path: str, method: str, operation: Operation, targets: Sequence[links.Described], tokens: bool
+) -> dict[str, Any]:
     own_id = links.operation_id(method, path)
     taken = [*_parameters("query", operation.query), *_parameters("header", operation.headers)]
     described: dict[str, Any] = {
@@ -123,9 +138,13 @@ def _describe(path: str, method: str, operation: Operation, targets: Sequence[li
         "parameters": [*_path_parameters(path), *taken],
         "responses": {
             str(status): _response(status, schema, operation) | links.of_answer(schema, targets, own_id)
-            for status, schema in _answers(operation.answers)
+            for status, schema in _answers(operation, tokens)
         },
     }
+    if operation.scope is not EVERYBODY:
+        described["x-scope"] = operation.scope
+    if tokens:
+        described["security"] = [] if operation.scope is EVERYBODY else [{"token": []}]
     if operation.body is not None:
         described["requestBody"] = _request_body(operation.body)
     return described
@@ -161,9 +180,12 @@ def _request_body(body: Body) -> dict[str, Any]:
     return {"required": body.required, "content": {"application/json": content}}
 
 
-def _answers(answers: Mapping[int, str | None]) -> list[tuple[int, str | None]]:
-    """Status and schema of these answers and of those that every operation may give."""
+def _answers(operation: Operation, tokens: bool) -> list[tuple[int, str | None]]:
+    """Status and schema of its answers and of those that every operation may give."""
+    answers = operation.answers
     every = {400: "Problem", 403: "Problem", **answers, 500: "Problem", 503: answers.get(503, "Problem")}
+    if tokens and operation.scope is not EVERYBODY:
+        every[401] = "Problem"
     return sorted(every.items())
 
 

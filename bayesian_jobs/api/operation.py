@@ -4,19 +4,24 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import falcon
 
 from bayesian_jobs.api import parameters
 from bayesian_jobs.api.parameters import Parameter
+from bayesian_jobs.domain.tokens import Scope
 
 ADD_JOBS = "Add new jobs"
 JOBS_OPTIONS = "Jobs options"
 RUNS = "Runs"
 HANDLERS = "Handlers"
 SERVICE_SETTINGS = "Service settings"
+ACCESS = "Access"
 DOCUMENTATION = "Documentation"
+
+EVERYBODY: Final = None
+"""In place of a scope: answered without a token, too."""
 
 Responder = Callable[..., None]
 
@@ -32,9 +37,11 @@ class Body:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """One method of one path. `answers` maps each status to the name of its schema (None: not JSON)."""
+    """One method of one path. `scope`: what a token must entitle to; `answers` maps each status to the name of its
+    schema (None: not JSON)."""
 
     tag: str
+    scope: Scope | None
     summary: str
     description: str = ""
     query: Sequence[Parameter] = ()
@@ -46,6 +53,7 @@ class Operation:
 def operation(
     tag: str,
     *,
+    scope: Scope | None,
     query: Sequence[Parameter] = (),
     headers: Sequence[Parameter] = (),
     body: Body | None = None,
@@ -64,8 +72,10 @@ def operation(
             responder(resource, req, resp, **path)
 
         summary, _, description = inspect.cleandoc(responder.__doc__ or "").partition("\n\n")
+        respond.scope = scope  # type: ignore[attr-defined]
         respond.operation = Operation(  # type: ignore[attr-defined]
             tag=tag,
+            scope=scope,
             summary=" ".join(summary.split()).rstrip("."),
             description=description,
             query=query,
@@ -76,3 +86,28 @@ def operation(
         return respond
 
     return decorate
+
+
+class NoScope(Exception):
+    """A responder has declared no scope: nobody gets an answer from it."""
+
+
+def scope_of(resource: object, method: str) -> Scope | None:
+    """What a token must entitle to. Of a method that the resource does not have, only this is told.
+
+    Raises NoScope.
+    """
+    responder = getattr(resource, f"on_{method.lower()}", None)
+    if responder is None:
+        return EVERYBODY if is_public(resource) else Scope.READ
+    try:
+        scope: Scope | None = responder.scope
+    except AttributeError as error:
+        raise NoScope from error
+    return scope
+
+
+def is_public(resource: object) -> bool:
+    """Whether every method that the resource has is answered without a token."""
+    methods = [name[3:] for name in dir(resource) if name.startswith("on_")]
+    return all(scope_of(resource, method) is EVERYBODY for method in methods)

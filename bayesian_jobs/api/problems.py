@@ -12,8 +12,8 @@ from bayesian_jobs.errors import (
     ConditionFailed,
     Fault,
     InvalidOptions,
-    JobExists,
     KeyReused,
+    NameTaken,
     NotFound,
     WrongState,
     shortened,
@@ -35,7 +35,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(ProgrammingError, _statement_refused)
     app.add_error_handler(InvalidOptions, _invalid_options)
     app.add_error_handler(NotFound, _not_found)
-    app.add_error_handler(JobExists, _conflict)
+    app.add_error_handler(NameTaken, _conflict)
     app.add_error_handler(WrongState, _conflict)
     app.add_error_handler(ConditionFailed, _condition_failed)
     app.add_error_handler(KeyReused, _key_reused)
@@ -103,7 +103,7 @@ def _not_found(req: falcon.Request, resp: falcon.Response, error: NotFound, para
 
 
 def _conflict(
-    req: falcon.Request, resp: falcon.Response, error: JobExists | WrongState, params: dict[str, Any]
+    req: falcon.Request, resp: falcon.Response, error: NameTaken | WrongState, params: dict[str, Any]
 ) -> None:
     answer(resp, 409, str(error))
 

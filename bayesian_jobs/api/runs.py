@@ -11,6 +11,7 @@ from bayesian_jobs.api import codec, cursors, idempotency, media, pages, paramet
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
 from bayesian_jobs.api.parameters import AFTER_RUN, LIMIT, RUN_STATE
+from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound, RunNotFound
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import request
@@ -31,7 +32,7 @@ class Runs:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(RUNS, query=PAGE, answers={200: "RunList"})
+    @operation(RUNS, scope=Scope.READ, query=PAGE, answers={200: "RunList"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """List runs of all jobs, the newest first."""
         resp.data = page(self.engine, req.context.query, job_no=None)
@@ -43,7 +44,7 @@ class JobRuns:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(RUNS, query=PAGE, answers={200: "RunList", 404: "Problem"})
+    @operation(RUNS, scope=Scope.READ, query=PAGE, answers={200: "RunList", 404: "Problem"})
     def on_get(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """List the runs of one job, the newest first."""
         with self.engine.connect() as connection:
@@ -59,7 +60,7 @@ class Run:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(RUNS, answers={200: "Run", 404: "Problem"})
+    @operation(RUNS, scope=Scope.READ, answers={200: "Run", 404: "Problem"})
     def on_get(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
         """One run: fire time, attempts, worker, outcome and error."""
         with self.engine.connect() as connection:
@@ -75,7 +76,7 @@ class RunNow:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(JOBS_OPTIONS, headers=(IDEMPOTENCY_KEY,), answers=ONCE)
+    @operation(JOBS_OPTIONS, scope=Scope.WRITE, headers=(IDEMPOTENCY_KEY,), answers=ONCE)
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Run a job now, once, outside its schedule.
 
@@ -94,7 +95,7 @@ class Retry:
         self.engine = engine
         self.registry = registry
 
-    @operation(RUNS, headers=(IDEMPOTENCY_KEY,), body=RETRY, answers=RETRYING)
+    @operation(RUNS, scope=Scope.WRITE, headers=(IDEMPOTENCY_KEY,), body=RETRY, answers=RETRYING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
         """Try a run again that has failed, was cancelled or missed.
 
@@ -114,7 +115,7 @@ class Cancel:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(RUNS, answers=REQUESTING)
+    @operation(RUNS, scope=Scope.WRITE, answers=REQUESTING)
     def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
         """Cancel a run that is queued or executing.
 

@@ -7,6 +7,7 @@ from bayesian_jobs.api.parameters import JOB_OPTIONS, STATE, Parameter
 from bayesian_jobs.domain.job import JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.domain.tokens import LONGEST_NAME, Scope
 from bayesian_jobs.domain.verdict import Verdict
 
 Schema = dict[str, Any]
@@ -228,6 +229,41 @@ DRY_RUN = record(
 CHECKS = record(database=FLAG, schema=FLAG, schedulers=WHOLE, workers=WHOLE)
 
 
+SCOPE: Schema = {
+    "type": "string",
+    "enum": [scope.value for scope in Scope],
+    "description": "; ".join(f"`{scope}`: {scope.prose}" for scope in Scope),
+}
+TOKEN_NAME: Schema = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": LONGEST_NAME,
+    "pattern": r"^[^/\s\x00-\x1f\x7f-\x9f]+$",
+    "format": "token-name",
+}
+NEW_TOKEN: Schema = {
+    "type": "object",
+    "properties": {
+        "name": TOKEN_NAME | {"description": "What people call it; it stands in the audit log"},
+        "scope": SCOPE,
+        "expires": maybe(TEXT | {"format": "expiry"})
+        | {"description": "How long it is good for (`90 days`), or until when; omitted: for ever"},
+    },
+    "required": ["name", "scope"],
+    "additionalProperties": False,
+    "examples": [{"name": "deploy", "scope": "write", "expires": "90 days"}],
+}
+TOKEN = record(
+    name=TEXT,
+    prefix=TEXT,
+    scope=SCOPE,
+    created_at=TIME,
+    expires_at=maybe(TIME),
+    revoked_at=maybe(TIME),
+    last_used_at=maybe(TIME),
+)
+
+
 def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
     """All schemas by name, given those of the handlers' arguments, which are not among them."""
     return {
@@ -257,6 +293,11 @@ def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
         "ServiceState": service_state(),
         "Readiness": record(ready=FLAG, checks=CHECKS),
         "Liveness": record(alive=FLAG),
+        "NewToken": NEW_TOKEN,
+        "Token": TOKEN,
+        "TokenMade": record(token=ref("Token"), secret=TEXT),
+        "TokenRevoked": record(token=ref("Token")),
+        "TokenList": record(tokens=array(ref("Token")), tokens_count=WHOLE),
         "OpenAPI": ANY_OBJECT,
         "Problem": PROBLEM,
     }

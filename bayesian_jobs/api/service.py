@@ -7,8 +7,9 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bayesian_jobs.api import codec, media, problems
-from bayesian_jobs.api.operation import SERVICE_SETTINGS, operation
+from bayesian_jobs.api.operation import EVERYBODY, SERVICE_SETTINGS, operation
 from bayesian_jobs.api.parameters import NEW_STATE, REASON, UNTIL, state_change
+from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.lifecycle import service
 from bayesian_jobs.store import migrations, processes
 from bayesian_jobs.store import service as store
@@ -20,13 +21,13 @@ class ServiceState:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(SERVICE_SETTINGS, answers={200: "ServiceState"})
+    @operation(SERVICE_SETTINGS, scope=Scope.READ, answers={200: "ServiceState"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Whether the service is running or paused."""
         with self.engine.connect() as connection:
             resp.media = codec.service(store.read(connection))
 
-    @operation(SERVICE_SETTINGS, query=(NEW_STATE, REASON, UNTIL), answers={200: "ServiceState"})
+    @operation(SERVICE_SETTINGS, scope=Scope.WRITE, query=(NEW_STATE, REASON, UNTIL), answers={200: "ServiceState"})
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Pause or resume the whole service.
 
@@ -43,7 +44,7 @@ class Readiness:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(SERVICE_SETTINGS, answers={200: "Readiness", 503: "Problem"})
+    @operation(SERVICE_SETTINGS, scope=EVERYBODY, answers={200: "Readiness", 503: "Problem"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Whether the service can do its work.
 
@@ -74,7 +75,7 @@ class Readiness:
 class Liveness:
     """`/liveness`"""
 
-    @operation(SERVICE_SETTINGS, answers={200: "Liveness"})
+    @operation(SERVICE_SETTINGS, scope=EVERYBODY, answers={200: "Liveness"})
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Whether this process answers; asks nothing else, not even the database."""
         resp.media = {"alive": True}

@@ -24,7 +24,7 @@ class PruneHistory(BaseHandler):
         pruned = prune(self.run.engine, self.run.retention, keep_failures)
         self.log.info(
             "removed %d partitions and %d single runs, %d jobs, %d more failure entries, %d processes, "
-            "%d waiting tasks of flows, %d idempotency keys",
+            "%d waiting tasks of flows, %d idempotency keys, %d tokens",
             len(pruned.partitions),
             pruned.runs,
             pruned.jobs,
@@ -32,4 +32,5 @@ class PruneHistory(BaseHandler):
             pruned.processes,
             pruned.tasks,
             pruned.keys,
+            pruned.tokens,
         )

@@ -96,6 +96,18 @@ def handlers(arguments: Namespace) -> Sequence[Call]:
     return [Call(path="/handlers")]
 
 
+def token_create(arguments: Namespace) -> Sequence[Call]:
+    return [Call(method="POST", path="/tokens", body=given(arguments, "name", "scope", "expires"))]
+
+
+def token_list(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path="/tokens")]
+
+
+def token_revoke(arguments: Namespace) -> Sequence[Call]:
+    return [Call(method="DELETE", path=f"/tokens/{quote(name, safe='')}") for name in arguments.names]
+
+
 def change(path: str, state: str, **more: str) -> Call:
     return Call(method="PUT", path=path, query={"state": state, **more})
 

@@ -1,6 +1,9 @@
 """Sends a command's calls to an API over HTTP, or to the same API in this process, straight on the database."""
 
+import getpass
 import json
+import os
+import socket
 import sys
 import urllib.error
 import urllib.request
@@ -12,6 +15,7 @@ from urllib.parse import urlencode, urlsplit
 from falcon.testing import TestClient
 
 from bayesian_jobs.api.app import BASE, create_app
+from bayesian_jobs.api.authentication import Trust
 from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.errors import RequestRefused
 from bayesian_jobs.manage.calls import Call
@@ -46,7 +50,7 @@ def asking_database(settings: Settings) -> Iterator[Ask]:
     """Raises EmbeddedPostgresError, SettingsError, HandlerUnusable."""
     with usable_database(settings) as settings:
         services = assemble(settings, "command", pool_size=1)
-        client = TestClient(create_app(services))
+        client = TestClient(create_app(services, Trust("command line", who_types())))
 
         def ask(call: Call) -> dict[str, Any]:
             answer = client.simulate_request(
@@ -62,10 +66,14 @@ def asking_database(settings: Settings) -> Iterator[Ask]:
 
 @contextmanager
 def asking_api(url: str) -> Iterator[Ask]:
-    """`url` may leave out the base path. Raises RequestRefused."""
+    """`url` may leave out the base path. The token of JOBS_API_TOKEN goes along if there is one, and is never sent to
+    another address, to which the answer might lead. Raises RequestRefused."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc:
         raise RequestRefused(f"--api: {url!r}: must be an address like http://localhost:34000")
+    token = os.environ.get("JOBS_API_TOKEN", "")
+    if not (token.isascii() and token.isprintable()):
+        raise RequestRefused("JOBS_API_TOKEN: holds characters that no token has")
     base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or BASE}"
 
     def ask(call: Call) -> dict[str, Any]:
@@ -74,6 +82,8 @@ def asking_api(url: str) -> Iterator[Ask]:
         request = urllib.request.Request(base + call.path + query, body, method=call.method)  # noqa: S310
         if body is not None:
             request.add_header("Content-Type", "application/json")
+        if token:
+            request.add_unredirected_header("Authorization", f"Bearer {token}")
         try:
             with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
                 return read(answer.status, answer.read())
@@ -83,6 +93,15 @@ def asking_api(url: str) -> Iterator[Ask]:
             raise RequestRefused(f"the API at {base} does not answer: {error}") from error
 
     yield ask
+
+
+def who_types() -> str:
+    """The user and the machine, as the audit log names them."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a user without a name, as in a container
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
 
 
 def read(status: int, content: bytes) -> dict[str, Any]:

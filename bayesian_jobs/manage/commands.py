@@ -32,7 +32,7 @@ OPTIONS = {
 
 
 def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands `job`, `run`, `service` and `handlers`."""
+    """Add the commands `job`, `run`, `service`, `handlers` and `token`."""
     add_job(group(top, "job", "add, list, change and remove jobs"))
     add_run(group(top, "run", "look at runs, try them again, cancel them"))
     service = group(top, "service", "look at the whole service, pause and resume it")
@@ -40,6 +40,7 @@ def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add_words(command(service, "pause", "pause every replica", calls.service_pause))
     command(service, "resume", "set every replica running again", calls.service_resume)
     command(top, "handlers", "list what jobs can be made of", calls.handlers)
+    add_token(group(top, "token", "make, list and revoke the tokens that entitle to use the API"))
 
 
 def add_job(job: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -89,6 +90,15 @@ def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     named(command(run, "cancel", "cancel runs that are queued or executing", calls.run_cancel), "run_ids")
 
 
+def add_token(token: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    one = command(token, "create", "make a token; its secret is shown once", calls.token_create)
+    one.add_argument("name", metavar="NAME", help="what people call it; it stands in the audit log")
+    one.add_argument("--scope", required=True, metavar="SCOPE", help="what it entitles to: read, write or admin")
+    one.add_argument("--expires", metavar="TEXT", help="how long it is good for ('90 days'), or until when")
+    command(token, "list", "list tokens, without their secrets", calls.token_list)
+    named(command(token, "revoke", "revoke tokens for good", calls.token_revoke), "names")
+
+
 def add_options(one: argparse.ArgumentParser) -> None:
     one.add_argument("--kwargs", type=json_object, metavar="JSON", help="keyword arguments of the handler: an object")
     for name, meaning in OPTIONS.items():
@@ -108,7 +118,7 @@ def add_words(one: argparse.ArgumentParser) -> None:
 
 
 def named(one: argparse.ArgumentParser, what: str = "job_ids") -> None:
-    one.add_argument(what, metavar="ID", nargs="+")
+    one.add_argument(what, metavar="NAME" if what == "names" else "ID", nargs="+")
 
 
 def json_object(text: str) -> dict[str, Any]:

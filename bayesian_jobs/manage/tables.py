@@ -11,6 +11,7 @@ COLUMNS = {
     "jobs": ("job_id", "handler", "state", "periodically", "next_run_at", "last_run"),
     "runs": ("run_id", "job_id", "scheduled_for", "state", "attempt", "reason"),
     "handlers": ("name", "endpoint", "summary"),
+    "tokens": ("name", "prefix", "scope", "expires_at", "revoked_at", "last_used_at"),
 }
 
 
@@ -31,7 +32,9 @@ def as_text(answer: Document) -> str:
     for name in ("upcoming", "removed"):
         if name in answer:
             return "".join(f"{each}\n" for each in answer[name])
-    return fields(answer.get("job") or answer.get("run") or answer)
+    if "secret" in answer:
+        return fields({**answer["token"], "secret (shown this once)": answer["secret"]})
+    return fields(answer.get("job") or answer.get("run") or answer.get("token") or answer)
 
 
 def rehearsal(answer: Document) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     Index,
     Integer,
     Interval,
+    LargeBinary,
     MetaData,
     PrimaryKeyConstraint,
     SmallInteger,
@@ -24,6 +25,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB, TIMESTAMP, UUID
 from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY, MOST_CONCURRENT_RUNS, PRIORITY, JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
+from bayesian_jobs.domain.tokens import LONGEST_NAME, Scope
 
 metadata = MetaData(
     naming_convention={
@@ -202,6 +204,23 @@ idempotency_keys = Table(
     Column("created_at", Moment, nullable=False, server_default=NOW, index=True),
     CheckConstraint("length(key) BETWEEN 1 AND 255", name="key"),
     comment="requests that were carried out under an Idempotency-Key, with what was answered",
+)  # fmt: skip
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("prefix", Text, primary_key=True, comment="the first part of the token, by which it is found"),
+    Column("name", Text, nullable=False, unique=True),
+    Column("digest", LargeBinary, nullable=False, comment="SHA-256 of the whole token, which is kept nowhere"),
+    Column("scope", Text, nullable=False),
+    Column("created_at", Moment, nullable=False, server_default=NOW),
+    Column("expires_at", Moment, comment="null: it does not expire"),
+    Column("revoked_at", Moment),
+    Column("last_used_at", Moment, comment="to some minutes"),
+    CheckConstraint(f"length(name) BETWEEN 1 AND {LONGEST_NAME}", name="name"),
+    CheckConstraint("octet_length(digest) = 32", name="digest"),
+    CheckConstraint(one_of("scope", Scope), name="scope"),
+    comment="who may use the API",
 )  # fmt: skip
 
 processes = Table(

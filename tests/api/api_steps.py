@@ -12,8 +12,8 @@ from bayesian_jobs.handlers.registry import Registry
 HOST = "localhost:34000"
 
 
-def client_on(engine: Engine, registry: Registry, host: str = "127.0.0.1") -> testing.TestClient:
-    services = SimpleNamespace(engine=engine, registry=registry, settings=SimpleNamespace(host=host))
+def client_on(engine: Engine, registry: Registry, host: str = "127.0.0.1", auth: str = "none") -> testing.TestClient:
+    services = SimpleNamespace(engine=engine, registry=registry, settings=SimpleNamespace(host=host, auth=auth))
     return testing.TestClient(create_app(services), headers={"Host": HOST})  # type: ignore[arg-type]
 
 

@@ -29,6 +29,8 @@ schemathesis.openapi.format("queue", st.just("default"))
 schemathesis.openapi.format("words", WORDS)
 schemathesis.openapi.format("some-words", WORDS.filter(str.strip))
 schemathesis.openapi.format("digits", st.sampled_from(["1", "2"]))
+schemathesis.openapi.format("token-name", st.uuids().map(str))
+schemathesis.openapi.format("expiry", DURATIONS | MOMENTS.map(format_datetime))
 schemathesis.openapi.format("tags", st.sampled_from(["", "one", "one, two"]))
 schemathesis.openapi.format("tag", WORDS.filter(lambda text: text == text.strip() != "" and "," not in text))
 schemathesis.openapi.format("job-cursor", st.sampled_from(["a", "z", "ě š"]).map(cursors.job_cursor))
@@ -46,6 +48,14 @@ def what_can_be_meant_together(context: Any, case: Any) -> Any:
             case.body["job_id"] = case.path_parameters["job_id"]
         if "If-None-Match" in (case.headers or {}):
             case.headers.pop("If-Match", None)
+    return case
+
+
+@schemathesis.hook("map_case").apply_to(method="DELETE", path="/tokens/{token_name}")
+def its_own_token_stays(context: Any, case: Any) -> Any:
+    """The list of tokens has it as well, and what is listed gets removed."""
+    if case.path_parameters["token_name"] == "Schemathesis":
+        case.path_parameters["token_name"] = str(uuid4())
     return case
 
 

@@ -13,6 +13,7 @@ from api_steps import add_run
 from serving import listening_address
 from sqlalchemy import Engine, text
 
+from bayesian_jobs.lifecycle import tokens
 from bayesian_jobs.store import processes
 
 HERE = Path(__file__).parent
@@ -26,6 +27,12 @@ PHASES = ("examples", "coverage", "fuzzing", "stateful")
 
 
 @pytest.fixture
+def token(engine: Engine) -> str:
+    """With authentication on, so that what it ignores is seen; all else is the same without."""
+    return tokens.create(engine, {"name": "Schemathesis", "scope": "admin"})[1]
+
+
+@pytest.fixture
 def address(database_url: str, engine: Engine) -> Iterator[str]:
     """Where a real API listens that believes a scheduler and a worker to be alive, so that it is ready, and that has
     runs which can be tried again."""
@@ -35,7 +42,12 @@ def address(database_url: str, engine: Engine) -> Iterator[str]:
         connection.execute(text(JOBS))
         for number in range(1, 21):
             add_run(connection, f"job {number}", "2026-11-23T10:00:00Z", "failed")
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "DATABASE_URL": database_url}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "DATABASE_URL": database_url,
+        "JOBS_AUTH": "tokens",
+    }
     command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0"]
     with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
@@ -47,9 +59,9 @@ def address(database_url: str, engine: Engine) -> Iterator[str]:
     assert "Traceback" not in log
 
 
-def test_the_api_does_what_its_document_says(address: str, tmp_path: Path) -> None:
+def test_the_api_does_what_its_document_says(address: str, token: str, tmp_path: Path) -> None:
     """schemathesis.toml has the exemptions, each with its reason; schemathesis_hooks.py what is checked instead."""
-    tested = schemathesis("run", f"{address}/api/v1/openapi.json", "--no-color", cwd=tmp_path)
+    tested = schemathesis("run", f"{address}/api/v1/openapi.json", "--no-color", *bearing(token), cwd=tmp_path)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
     report = json.loads((tmp_path / "report.json").read_text("utf-8"))
@@ -58,6 +70,10 @@ def test_the_api_does_what_its_document_says(address: str, tmp_path: Path) -> No
     sys.stdout.write(f"{done} in {report['running_time']:.0f} s\n")
     assert operations["tested"] == operations["total"] > 0
     assert {name: phase["status"] for name, phase in report["phases"].items()} == dict.fromkeys(PHASES, "success")
+
+
+def bearing(token: str) -> tuple[str, str]:
+    return "--header", f"Authorization: Bearer {token}"
 
 
 def schemathesis(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:

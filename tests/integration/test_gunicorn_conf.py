@@ -25,7 +25,7 @@ def gunicorn(*options: str, **variables: str) -> subprocess.CompletedProcess[str
 def test_the_command_line_cannot_bind_the_api_to_an_outer_address(address: str) -> None:
     answer = gunicorn("--bind", address)
     assert answer.returncode == 1
-    assert "the API has no authentication yet" in answer.stderr.splitlines()[-1]
+    assert "token create NAME --scope admin" in answer.stderr.splitlines()[-1]
 
 
 def test_the_environment_cannot_bind_the_api_to_an_outer_address() -> None:

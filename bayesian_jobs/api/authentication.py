@@ -1,0 +1,76 @@
+"""Who sends a request, and whether that entitles them to it. What declares no scope is refused to everybody."""
+
+from collections.abc import Mapping, Set
+from typing import Any
+
+import falcon
+from sqlalchemy import Engine
+
+from bayesian_jobs.api.operation import EVERYBODY, NoScope, scope_of
+from bayesian_jobs.domain.caller import Caller
+from bayesian_jobs.domain.tokens import Scope
+from bayesian_jobs.errors import InvalidToken
+from bayesian_jobs.lifecycle import tokens
+
+NEEDED = "This needs a token: Authorization: Bearer TOKEN. One is made by `bayesian-jobs token create NAME --scope …`"
+
+
+class Trust:
+    """Falcon middleware that needs no token: whoever gets through to the API is `who`, and may do everything."""
+
+    def __init__(self, who: str, origin: str | None = None) -> None:
+        self._who = who
+        self._origin = origin
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        req.context.caller = Caller(self._who, Scope.ADMIN, self._origin or req.remote_addr)
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: Mapping[str, Any]
+    ) -> None:
+        check_scope(req, resource)
+
+
+class Tokens:
+    """Falcon middleware that asks for a token, except for the paths that are `public` or lie below `page`."""
+
+    def __init__(self, engine: Engine, public: Set[str], page: str) -> None:
+        self._engine = engine
+        self._public = public
+        self._page = page
+
+    def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        """A path at which nothing is needs a token as well."""
+        req.context.caller = None
+        if req.path not in self._public and not req.path.startswith(self._page):
+            req.context.caller = self._recognise(req)
+
+    def process_resource(
+        self, req: falcon.Request, resp: falcon.Response, resource: object, params: Mapping[str, Any]
+    ) -> None:
+        check_scope(req, resource)
+
+    def _recognise(self, req: falcon.Request) -> Caller:
+        scheme, _, token = (req.get_header("Authorization") or "").partition(" ")
+        if scheme.lower() != "bearer":
+            raise falcon.HTTPUnauthorized(description=NEEDED, challenges=["Bearer"])
+        try:
+            with self._engine.begin() as connection:
+                return tokens.recognise(connection, token.strip(" "), req.remote_addr)
+        except InvalidToken as error:
+            challenges = ['Bearer error="invalid_token"']
+            raise falcon.HTTPUnauthorized(description=str(error), challenges=challenges) from error
+
+
+def check_scope(req: falcon.Request, resource: object) -> None:
+    """Raises falcon.HTTPForbidden."""
+    caller: Caller | None = req.context.caller
+    try:
+        needed = scope_of(resource, req.method)
+    except NoScope as error:
+        raise falcon.HTTPForbidden(description="Nobody is entitled to this: it declares no scope") from error
+    if needed is EVERYBODY:
+        return
+    if caller is None or not caller.scope.includes(needed):
+        held = f"{caller.who} has the scope {caller.scope}" if caller else "there is none"
+        raise falcon.HTTPForbidden(description=f"This needs a token of the scope {needed}; {held}")
