@@ -244,7 +244,7 @@ TOKEN_NAME: Schema = {
 NEW_TOKEN: Schema = {
     "type": "object",
     "properties": {
-        "name": TOKEN_NAME | {"description": "What people call it; it stands in the audit log"},
+        "name": TOKEN_NAME | {"description": "What people call it"},
         "scope": SCOPE,
         "expires": maybe(TEXT | {"format": "expiry"})
         | {"description": "How long it is good for (`90 days`), or until when; omitted: for ever"},

@@ -92,7 +92,7 @@ def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
 
 def add_token(token: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = command(token, "create", "make a token; its secret is shown once", calls.token_create)
-    one.add_argument("name", metavar="NAME", help="what people call it; it stands in the audit log")
+    one.add_argument("name", metavar="NAME", help="what people call it")
     one.add_argument("--scope", required=True, metavar="SCOPE", help="what it entitles to: read, write or admin")
     one.add_argument("--expires", metavar="TEXT", help="how long it is good for ('90 days'), or until when")
     command(token, "list", "list tokens, without their secrets", calls.token_list)
