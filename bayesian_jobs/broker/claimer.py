@@ -177,10 +177,16 @@ class Claimer(Thread):
             self._look_at = 0.0
 
     def _record_waiting(self, connection: Connection) -> None:
-        """Results of a round that failed, one by one; those for which that fails too wait for a while."""
-        if self._waiting and time.monotonic() >= self._retry_at:
-            self._retry_at = time.monotonic() + RETRY_EVERY
-            self._waiting = record_singly(connection, self._waiting)
+        """Results of a round that failed, one by one; those for which that fails too wait for a while. What has been
+        recorded is done with, though the connection be lost with the next one; and that one goes behind all others."""
+        if not self._waiting or time.monotonic() < self._retry_at:
+            return
+        for _ in range(len(self._waiting)):
+            result = self._waiting.pop(0)
+            self._waiting.append(result)
+            if not record_singly(connection, [result]):
+                self._waiting.pop()
+        self._retry_at = time.monotonic() + RETRY_EVERY
 
     def _claim(self, connection: Connection, demand: Demand, held: list[str]) -> Claim:
         first = int(time.monotonic() * 1000) % len(demand.queues)  # No queue is always the last to be looked at.
