@@ -2,7 +2,7 @@
 
 import falcon
 
-from bayesian_jobs.api import documentation, handlers, jobs, media, openapi, problems, runs, service, tokens
+from bayesian_jobs.api import audit, documentation, handlers, jobs, media, openapi, problems, runs, service, tokens
 from bayesian_jobs.api.authentication import Tokens, Trust
 from bayesian_jobs.api.guards import Guards
 from bayesian_jobs.api.operation import is_public
@@ -32,6 +32,7 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
         "/handlers": handlers.Handlers(registry),
         "/tokens": tokens.Tokens(engine),
         "/tokens/{token_name}": tokens.Token(engine),
+        "/audit": audit.Audit(engine),
         "/service/state": service.ServiceState(engine),
         "/readiness": service.Readiness(engine),
         "/liveness": service.Liveness(),

@@ -65,6 +65,19 @@ def token(row: Row) -> dict[str, Any]:
     }
 
 
+def entry(row: Row) -> dict[str, Any]:
+    """One entry of the audit log."""
+    return {
+        "at": _time(row["at"]),
+        "who": row["who"],
+        "origin": row["origin"],
+        "action": row["action"],
+        "job_id": row["job_id"],
+        "run_id": row["run_id"],
+        "details": row["details"],
+    }
+
+
 def service(state: Service) -> dict[str, Any]:
     """The service's state; of a pause also why and until when, if somebody has said so."""
     words = {"reason": state.paused_reason, "until": _time(state.paused_until)}

@@ -47,6 +47,19 @@ def read_run_cursor(cursor: str) -> tuple[datetime, str]:
     raise _invalid(cursor)
 
 
+def entry_cursor(entry_no: int) -> str:
+    """The cursor of the page that begins after this entry of the audit log."""
+    return _encode(["entry", str(entry_no)])
+
+
+def read_entry_cursor(cursor: str) -> int:
+    """The number of the last entry of the page before. Raises InvalidOptions."""
+    match _decode(cursor):
+        case ["entry", str(number)] if number.isascii() and number.isdigit() and len(number) < 19:
+            return int(number)
+    raise _invalid(cursor)
+
+
 def _is_comparable(job_id: str) -> bool:
     """Whether the database can compare it with its job_ids, which need not be printable."""
     if not 1 <= len(job_id) <= LONGEST_JOB_ID:

@@ -13,6 +13,7 @@ import falcon
 from sqlalchemy import Engine
 
 from bayesian_jobs.api import media
+from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.parameters import Parameter
 from bayesian_jobs.errors import Fault, InvalidOptions, KeyReused
 from bayesian_jobs.store import idempotency as store
@@ -45,11 +46,11 @@ def once(
     """
     key = read_key(req)
     if key is None:
-        carry_out(engine)
+        carry_out(signed(engine, req))
         return
     route = f"{req.method} {req.path}"
     fingerprint = sha256(json.dumps([route, content], sort_keys=True).encode()).hexdigest()
-    with engine.begin() as connection:
+    with signed(engine, req).begin() as connection:
         known = store.claim(connection, key, route, fingerprint)
         if known is None:
             carry_out(Within(connection))

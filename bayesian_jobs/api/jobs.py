@@ -7,6 +7,7 @@ import falcon
 from sqlalchemy import Engine
 
 from bayesian_jobs.api import codec, conditions, cursors, dry_run, idempotency, media, pages, parameters
+from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.conditions import IF_MATCH, IF_NONE_MATCH
 from bayesian_jobs.api.dry_run import DRY_RUN
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
@@ -156,7 +157,7 @@ class Job:
     @operation(JOBS_OPTIONS, scope=Scope.WRITE, headers=(IF_MATCH,), answers=REMOVING)
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Remove a job; its queued runs are cancelled."""
-        resp.media = {"removed": define.delete(self.engine, job_id, conditions.read(req))}
+        resp.media = {"removed": define.delete(signed(self.engine, req), job_id, conditions.read(req))}
 
     @operation(
         ADD_JOBS,
@@ -184,7 +185,7 @@ class Job:
         if dry_run.is_asked(req):
             dry_run.tell(self.engine, resp, job_id, change)
         else:
-            job = change(self.engine)
+            job = change(signed(self.engine, req))
             conditions.show(resp, job)
             resp.media = describe(job)
 
@@ -230,7 +231,7 @@ class FailedJobs:
     @operation(JOBS_OPTIONS, scope=Scope.WRITE, answers={200: "Removed"})
     def on_delete(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Remove all failure entries."""
-        resp.media = {"removed": define.clean_failed(self.engine)}
+        resp.media = {"removed": define.clean_failed(signed(self.engine, req))}
 
 
 def add(

@@ -19,7 +19,7 @@ NAMED: Mapping[str, Mapping[str, str]] = {
 """Schemas of answers: where each tells the parameters of other paths, as JSON pointers."""
 TAGGED = ("Job", "JobAdded")
 """Schemas of answers about one job, which have its `ETag`."""
-PAGES = ("JobList", "RunList")
+PAGES = ("JobList", "RunList", "AuditLog")
 
 
 def operation_id(method: str, path: str) -> str:

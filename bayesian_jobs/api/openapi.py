@@ -48,7 +48,7 @@ TAGS = {
     RUNS: "What was executed, missed or skipped, and how it ended",
     HANDLERS: "What jobs can be made of",
     SERVICE_SETTINGS: "The whole service: pausing and resuming it, and probes",
-    ACCESS: "The tokens that entitle to all this",
+    ACCESS: "The tokens that entitle to all this, and who has changed what",
     DOCUMENTATION: "This description, and the page that shows it",
 }
 BEARER = {

@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl
 
 import falcon
 
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.described import Described
 from bayesian_jobs.domain.job import (
     FIRST_PRIORITY,
@@ -305,13 +306,18 @@ AT = Parameter(
     description="The time to explain (ISO 8601, UTC unless it has an offset); whole seconds mean any fire time within "
     "that second. Default: now",
 )
-AFTER_JOB, AFTER_RUN = (
+OF_JOB = Parameter(name="job_id", description="Only what was done to this job", schema=PRINTABLE)
+OF_WHO = Parameter(name="who", description="Only what this author has done, such as `token deploy`", schema=PRINTABLE)
+OF_ACTION = Parameter(
+    name="action", description=f"Only this. {told(Action)}", schema=_choice([action.value for action in Action])
+)
+AFTER_JOB, AFTER_RUN, AFTER_ENTRY = (
     Parameter(
         name="after",
         description="`next` of the page before, to get the following one",
         schema=_text(f"{kind}-cursor"),
     )
-    for kind in ("job", "run")
+    for kind in ("job", "run", "entry")
 )
 COUNT = Parameter(
     name="count",

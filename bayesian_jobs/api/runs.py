@@ -8,6 +8,7 @@ import falcon
 from sqlalchemy import Engine
 
 from bayesian_jobs.api import codec, cursors, idempotency, media, pages, parameters
+from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
 from bayesian_jobs.api.parameters import AFTER_RUN, LIMIT, RUN_STATE
@@ -123,7 +124,7 @@ class Cancel:
         until its worker has told how it ended.
         """
         media.refuse_body(req)
-        accept(resp, request.cancel(self.engine, run_id))
+        accept(resp, request.cancel(signed(self.engine, req), run_id))
 
 
 def accept(resp: falcon.Response, run: Mapping[str, Any]) -> None:

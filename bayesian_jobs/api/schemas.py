@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bayesian_jobs.api.parameters import JOB_OPTIONS, STATE, Parameter
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.job import JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
@@ -244,7 +245,7 @@ TOKEN_NAME: Schema = {
 NEW_TOKEN: Schema = {
     "type": "object",
     "properties": {
-        "name": TOKEN_NAME | {"description": "What people call it"},
+        "name": TOKEN_NAME | {"description": "What people call it; it stands in the audit log"},
         "scope": SCOPE,
         "expires": maybe(TEXT | {"format": "expiry"})
         | {"description": "How long it is good for (`90 days`), or until when; omitted: for ever"},
@@ -261,6 +262,16 @@ TOKEN = record(
     expires_at=maybe(TIME),
     revoked_at=maybe(TIME),
     last_used_at=maybe(TIME),
+)
+
+ENTRY = record(
+    at=TIME,
+    who=TEXT | {"description": "`token NAME`, `local`, `command line`, `default files` or `scheduler`"},
+    origin=maybe(TEXT) | {"description": "The address of the client, or `user@host` of the command line"},
+    action={"type": "string", "enum": [action.value for action in Action]},
+    job_id=maybe(TEXT),
+    run_id=maybe(TEXT),
+    details=ANY_OBJECT,
 )
 
 
@@ -293,6 +304,8 @@ def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
         "ServiceState": service_state(),
         "Readiness": record(ready=FLAG, checks=CHECKS),
         "Liveness": record(alive=FLAG),
+        "Entry": ENTRY,
+        "AuditLog": page("entries", "Entry"),
         "NewToken": NEW_TOKEN,
         "Token": TOKEN,
         "TokenMade": record(token=ref("Token"), secret=TEXT),

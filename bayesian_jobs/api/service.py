@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from bayesian_jobs.api import codec, media, problems
+from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.operation import EVERYBODY, SERVICE_SETTINGS, operation
 from bayesian_jobs.api.parameters import NEW_STATE, REASON, UNTIL, state_change
 from bayesian_jobs.domain.tokens import Scope
@@ -35,7 +36,7 @@ class ServiceState:
         `reason` and last `until` a time.
         """
         media.refuse_body(req)
-        resp.media = codec.service(service.change_state(self.engine, **state_change(req.context.query)))
+        resp.media = codec.service(service.change_state(signed(self.engine, req), **state_change(req.context.query)))
 
 
 class Readiness:

@@ -4,6 +4,7 @@ import falcon
 from sqlalchemy import Engine
 
 from bayesian_jobs.api import codec, media
+from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.operation import ACCESS, Body, operation
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.lifecycle import tokens
@@ -33,7 +34,7 @@ class Tokens:
 
         Its text is in this answer and nowhere else.
         """
-        token, text = tokens.create(self.engine, media.read_object(req, required=True))
+        token, text = tokens.create(signed(self.engine, req), media.read_object(req, required=True))
         resp.media = {"token": codec.token(token), "secret": text}
         resp.status = falcon.HTTP_201
 
@@ -51,4 +52,4 @@ class Token:
         From the answer on it entitles to nothing.
         """
         media.refuse_body(req)
-        resp.media = {"token": codec.token(tokens.revoke(self.engine, token_name))}
+        resp.media = {"token": codec.token(tokens.revoke(signed(self.engine, req), token_name))}

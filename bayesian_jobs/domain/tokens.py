@@ -24,7 +24,7 @@ class Scope(Described):
 
     READ = "read", "see jobs with their keyword arguments, runs, handlers and the service's state"
     WRITE = "write", "also add, change, run and remove jobs, and pause the service"
-    ADMIN = "admin", "also make and revoke tokens"
+    ADMIN = "admin", "also make and revoke tokens, and read the audit log"
 
     def includes(self, needed: "Scope") -> bool:
         order = list(Scope)
@@ -55,7 +55,7 @@ def is_proved(token: str, digest: bytes | None) -> bool:
 
 
 def parse_token_name(text: str) -> str:
-    """What people call a token; it stands in URLs. Raises InvalidValue."""
+    """What people call a token; it stands in URLs and in the audit log. Raises InvalidValue."""
     if not 1 <= len(text) <= LONGEST_NAME:
         raise InvalidValue(f"must have 1 to {LONGEST_NAME} characters")
     if any(unicodedata.category(character) in _UNPRINTABLE for character in text) or "/" in text:

@@ -10,7 +10,8 @@ from bayesian_jobs.store.retention import prune
 class PruneHistory(BaseHandler):
     """Remove history past its retention.
 
-    Ended runs, finished jobs and failure entries that are older than the setting JOBS_RETENTION go. Whatever still
+    Ended runs, finished jobs, failure entries and what the audit log tells go when they are older than the setting
+    JOBS_RETENTION. Whatever still
     waits or runs stays.
 
     Args:
@@ -24,7 +25,7 @@ class PruneHistory(BaseHandler):
         pruned = prune(self.run.engine, self.run.retention, keep_failures)
         self.log.info(
             "removed %d partitions and %d single runs, %d jobs, %d more failure entries, %d processes, "
-            "%d waiting tasks of flows, %d idempotency keys, %d tokens",
+            "%d waiting tasks of flows, %d idempotency keys, %d tokens, %d entries of the audit log",
             len(pruned.partitions),
             pruned.runs,
             pruned.jobs,
@@ -33,4 +34,5 @@ class PruneHistory(BaseHandler):
             pruned.tasks,
             pruned.keys,
             pruned.tokens,
+            pruned.entries,
         )

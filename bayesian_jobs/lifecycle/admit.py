@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState
 from bayesian_jobs.domain.misfire import account
@@ -24,7 +25,7 @@ from bayesian_jobs.lifecycle.define import Job, columns, locked, running_from, s
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED
 from bayesian_jobs.store import admission as store
-from bayesian_jobs.store import jobs
+from bayesian_jobs.store import audit, jobs
 from bayesian_jobs.store.engine import database_now, is_lost
 
 AT_A_TIME = 100
@@ -172,6 +173,8 @@ def resume(connection: Connection, job_id: str) -> None:
         changes = {"next_run_at": next_run_at}
     else:
         changes = running_from(connection, job, next_run_at)
+    if "state" in changes:
+        audit.enter(connection, Action.JOB_RESUMED, job_id=job_id)
     jobs.change_job(connection, job["job_no"], changes)
 
 

@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from bayesian_jobs.domain.audit import DEFAULT_FILES
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.json_values import as_kept, same_json
 from bayesian_jobs.errors import Fault, InvalidOptions
@@ -25,7 +26,8 @@ from bayesian_jobs.lifecycle.default_files import DefaultFile, Directory, read_d
 from bayesian_jobs.lifecycle.options import ARGUMENTS, TRIGGER, parse_changes
 from bayesian_jobs.lifecycle.yaml_files import Flaw, UnusableFile, shown
 from bayesian_jobs.store import jobs as store
-from bayesian_jobs.store.engine import database_now, is_lost
+from bayesian_jobs.store.audit import Signed
+from bayesian_jobs.store.engine import Transactions, database_now, is_lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +59,10 @@ def register(engine: Engine, registry: Registry, directory: Path, *, prune: bool
     """
     found = read(engine, registry, directory)
     report = Report(rejected=list(found.flaws))
+    signed = Signed(engine, DEFAULT_FILES)
     for file in found.files:
         try:
-            with engine.begin() as connection:
+            with signed.begin() as connection:
                 outcome = register_file(connection, registry, file)
         except UnusableFile as error:
             report.rejected.extend(error.flaws)
@@ -70,7 +73,7 @@ def register(engine: Engine, registry: Registry, directory: Path, *, prune: bool
     if prune and report.orphaned:
         report.refusal = why_not_certain(found, report.rejected)
         if report.refusal is None:
-            remove_orphans(engine, registry, directory, report)
+            remove_orphans(signed, registry, directory, report)
     return report
 
 
@@ -167,7 +170,7 @@ def why_not_certain(found: Directory, flaws: Sequence[Flaw]) -> str | None:
     return None if found.files else "the directory holds no default job at all, which may be a mistake"
 
 
-def remove_orphans(engine: Engine, registry: Registry, directory: Path, report: Report) -> None:
+def remove_orphans(engine: Transactions, registry: Registry, directory: Path, report: Report) -> None:
     """Remove the orphaned jobs of the report, as long as that they are is certain.
 
     The directory is read anew under the lock of each job: a process that has found its file unchanged before had read

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, func
+from sqlalchemy import Connection, func
 
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.job import JobSpec, JobState
 from bayesian_jobs.domain.misfire import account
 from bayesian_jobs.domain.trigger import Cron, Interval, Once, Trigger, parse_cron, parse_timezone
@@ -19,6 +20,7 @@ from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED, Pause, parse_change
+from bayesian_jobs.store import audit
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import Transactions, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
@@ -49,6 +51,7 @@ def add(
     check_may_run(spec, now)
     if store.insert_job(connection, {**columns(spec, registry, now), **(origin or {})}) is None:
         return False
+    audit.enter(connection, Action.JOB_ADDED, job_id=spec.job_id, details={"handler": spec.handler})
     notify_jobs_changed(connection)
     return True
 
@@ -95,10 +98,11 @@ def set_state(
         pause(connection, job, words or Pause(job["paused_reason"], job["paused_until"]))
     elif words and wanted == JobState.PAUSED and any(job[name] != value for name, value in words.columns.items()):
         store.change_job(connection, job["job_no"], words.columns)
+        audit.enter(connection, Action.JOB_PAUSED, job_id=job_id, details=words.told)
         notify_jobs_changed(connection)
 
 
-def delete(engine: Engine, job_id: str, condition: Condition = UNCONDITIONAL) -> list[str]:
+def delete(engine: Transactions, job_id: str, condition: Condition = UNCONDITIONAL) -> list[str]:
     """Remove the job and cancel its queued runs; its history stays until retention.
 
     Raises JobNotFound, ConditionFailed.
@@ -113,18 +117,23 @@ def remove(connection: Connection, job: Job) -> None:
     """Remove a locked job and cancel its queued runs."""
     store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_DELETED)
     store.delete_job(connection, job["job_no"])
+    audit.enter(connection, Action.JOB_REMOVED, job_id=job["job_id"])
 
 
-def clean_failed(engine: Engine) -> list[str]:
+def clean_failed(engine: Transactions) -> list[str]:
     """Remove all failure entries. Returns their job_ids."""
     with engine.begin() as connection:
-        return store.delete_failures(connection)
+        removed = store.delete_failures(connection)
+        if removed:
+            audit.enter(connection, Action.FAILURES_REMOVED, details={"count": len(removed)})
+        return removed
 
 
 def pause(connection: Connection, job: Job, words: Pause) -> None:
     changes = {"state": JobState.PAUSED, "paused_at": func.clock_timestamp(), **words.columns}
     store.change_job(connection, job["job_no"], changes)
     store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_PAUSED)
+    audit.enter(connection, Action.JOB_PAUSED, job_id=job["job_id"], details=words.told)
     if words.until:
         notify_jobs_changed(connection)
 
@@ -135,6 +144,7 @@ def resume(connection: Connection, job: Job) -> None:
     else:
         changes = running_from(connection, job, skip_paused(connection, job, database_now(connection)))
     store.change_job(connection, job["job_no"], changes)
+    audit.enter(connection, Action.JOB_RESUMED, job_id=job["job_id"])
     notify_jobs_changed(connection)
 
 

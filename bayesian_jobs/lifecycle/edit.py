@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState, Overlap, parse_job_id
 from bayesian_jobs.domain.json_values import same_json
@@ -14,10 +15,12 @@ from bayesian_jobs.domain.misfire import Account, CatchUp, account
 from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.changes import changes_of
 from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.define import Job, add, columns, locked, read, readable_trigger, set_state, trigger_of
 from bayesian_jobs.lifecycle.options import check_fires, parse_changes, parse_options
 from bayesian_jobs.lifecycle.reader import member_of
+from bayesian_jobs.store import audit
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.engine import Transactions, Unreadable, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
@@ -93,6 +96,7 @@ def replace(connection: Connection, registry: Registry, job: Job, spec: JobSpec)
         if job["state"] == JobState.FINISHED:
             changes["state"] = spec.state
     version = store.change_job(connection, job["job_no"], changes)
+    audit.enter(connection, Action.JOB_CHANGED, job_id=job["job_id"], details=changes_of(job, changes))
     store.take_queued_runs_along(
         connection,
         job["job_no"],

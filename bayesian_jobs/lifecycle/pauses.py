@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from bayesian_jobs.domain.datetimes import parse_datetime
+from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.lifecycle.options import parse_state
@@ -23,6 +23,12 @@ class Pause:
     @property
     def columns(self) -> dict[str, Any]:
         return {"paused_reason": self.reason, "paused_until": self.until}
+
+    @property
+    def told(self) -> dict[str, str]:
+        """What somebody has said, as the audit log tells it."""
+        said = {"reason": self.reason, "until": None if self.until is None else format_datetime(self.until)}
+        return {name: value for name, value in said.items() if value is not None}
 
 
 NOT_PAUSED = Pause().columns

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from bayesian_jobs.domain import reasons
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.errors import Fault, InvalidOptions, RunNotFound, WrongState
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.define import Job, locked
-from bayesian_jobs.store import jobs, requests, runs
+from bayesian_jobs.store import audit, jobs, requests, runs
 from bayesian_jobs.store.engine import Transactions
 
 RETRIED = (RunState.FAILED, RunState.CANCELLED, RunState.MISSED)
@@ -53,7 +54,7 @@ def retry(engine: Transactions, registry: Registry, run_id: str, kwargs: Mapping
         return requested(connection, job, kwargs, run["run_id"])
 
 
-def cancel(engine: Engine, run_id: str) -> Run:
+def cancel(engine: Transactions, run_id: str) -> Run:
     """Cancel a run. One that is queued never starts. One that executes is interrupted, and counts as executing until
     its worker has told how it ended; it never starts again. Raises WrongState if it has ended; RunNotFound."""
     run = found(engine, run_id)
@@ -61,6 +62,8 @@ def cancel(engine: Engine, run_id: str) -> Run:
         cancelled = requests.cancel(connection, run, reasons.CANCELLED_REQUESTED)
         if cancelled is not None and cancelled["state"] == RunState.CANCELLED:
             requests.let_go_on(connection, run)
+        if cancelled is not None:
+            audit.enter(connection, Action.RUN_CANCELLED, job_id=run["job_id"], run_id=run["run_id"])
     if cancelled is None:
         raise WrongState(f"Run {run_id} has ended already: it is {found(engine, run_id)['state']}")
     return cancelled
@@ -72,7 +75,9 @@ def requested(connection: Connection, job: Job, kwargs: Mapping[str, Any] | None
     if (count := requests.open_runs_of(connection, job)) >= job["max_concurrent_runs"]:
         which = f"A run of job {job['job_id']!r} is" if count == 1 else f"{count} runs of job {job['job_id']!r} are"
         raise WrongState(f"{which} still queued or executing (the last one: {job['last_run_id']})")
-    return requests.request_run(connection, job, kwargs, retry_of)
+    run = requests.request_run(connection, job, kwargs, retry_of)
+    enter_request(connection, run)
+    return run
 
 
 def sent_again(connection: Connection, run: Run, kwargs: Mapping[str, Any] | None) -> Run:
@@ -80,7 +85,13 @@ def sent_again(connection: Connection, run: Run, kwargs: Mapping[str, Any] | Non
     again = requests.send_again(connection, run, kwargs)
     if again is None:
         raise RunNotFound(run["run_id"])
+    enter_request(connection, again)
     return again
+
+
+def enter_request(connection: Connection, run: Run) -> None:
+    details = {} if run["retry_of"] is None else {"retry_of": run["retry_of"]}
+    audit.enter(connection, Action.RUN_REQUESTED, job_id=run["job_id"], run_id=run["run_id"], details=details)
 
 
 def found(engine: Transactions, run_id: str) -> Run:

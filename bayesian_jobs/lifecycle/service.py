@@ -1,20 +1,28 @@
 """The state of the whole service: paused in the database, and so for every replica."""
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from bayesian_jobs.domain.audit import Action
+from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.lifecycle.pauses import parse_change
+from bayesian_jobs.store import audit
 from bayesian_jobs.store import service as store
+from bayesian_jobs.store.engine import Transactions
 from bayesian_jobs.store.jobs import queues_with_queued_runs
 from bayesian_jobs.store.notifications import notify_jobs_changed, notify_runs_queued
 
 
-def change_state(engine: Engine, state: str, *, reason: str | None = None, until: str | None = None) -> store.Service:
+def change_state(
+    engine: Transactions, state: str, *, reason: str | None = None, until: str | None = None
+) -> store.Service:
     """Pause the service, for a `reason` and `until` a time if they are given, or set it running again. When this
     returns, no run is created or started under the state that was before; after a pause, what fell due meanwhile is
     judged like after a downtime. Raises InvalidOptions."""
     wanted, words = parse_change(engine, state, reason, until)
     with engine.begin() as connection:
         store.change_state(connection, wanted, words.reason, words.until)
+        paused = wanted == JobState.PAUSED
+        audit.enter(connection, Action.SERVICE_PAUSED if paused else Action.SERVICE_RESUMED, details=words.told)
         wake_everybody(connection)
         return store.read(connection)
 
@@ -25,6 +33,7 @@ def resume_if_over(connection: Connection) -> bool:
     with connection.begin():
         if not store.is_pause_over(connection) or not store.end_pause(connection):
             return False
+        audit.enter(connection, Action.SERVICE_RESUMED)
         wake_everybody(connection)
         return True
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.caller import Caller
 from bayesian_jobs.domain.datetimes import parse_datetime
 from bayesian_jobs.domain.durations import parse_duration
@@ -22,6 +23,7 @@ from bayesian_jobs.domain.tokens import (
 )
 from bayesian_jobs.errors import InvalidToken, InvalidValue, TokenExists, TokenNotFound
 from bayesian_jobs.lifecycle.reader import Reader, member_of
+from bayesian_jobs.store import audit
 from bayesian_jobs.store import tokens as store
 from bayesian_jobs.store.engine import Transactions, database_now
 
@@ -53,6 +55,7 @@ def create(transactions: Transactions, options: Mapping[str, Any]) -> tuple[Toke
         )
         if token is None:
             raise TokenExists(name)
+        audit.enter(connection, Action.TOKEN_MADE, details={"name": name, "scope": scope})
         return token, text
 
 
@@ -78,6 +81,7 @@ def revoke(transactions: Transactions, name: str) -> Token:
         token = store.revoke_token(connection, name)
         if token is None:
             raise TokenNotFound(name)
+        audit.enter(connection, Action.TOKEN_REVOKED, details={"name": name})
         return token
 
 

@@ -96,6 +96,10 @@ def handlers(arguments: Namespace) -> Sequence[Call]:
     return [Call(path="/handlers")]
 
 
+def audit(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path="/audit", query=given(arguments, "job_id", "who", "action", "limit", "after"))]
+
+
 def token_create(arguments: Namespace) -> Sequence[Call]:
     return [Call(method="POST", path="/tokens", body=given(arguments, "name", "scope", "expires"))]
 

@@ -96,7 +96,7 @@ def asking_api(url: str) -> Iterator[Ask]:
 
 
 def who_types() -> str:
-    """The user and the machine."""
+    """The user and the machine, as the audit log names them."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a user without a name, as in a container

@@ -32,7 +32,7 @@ OPTIONS = {
 
 
 def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands `job`, `run`, `service`, `handlers` and `token`."""
+    """Add the commands `job`, `run`, `service`, `handlers`, `audit` and `token`."""
     add_job(group(top, "job", "add, list, change and remove jobs"))
     add_run(group(top, "run", "look at runs, try them again, cancel them"))
     service = group(top, "service", "look at the whole service, pause and resume it")
@@ -40,6 +40,7 @@ def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     add_words(command(service, "pause", "pause every replica", calls.service_pause))
     command(service, "resume", "set every replica running again", calls.service_resume)
     command(top, "handlers", "list what jobs can be made of", calls.handlers)
+    add_audit(command(top, "audit", "tell who has changed what, the newest first", calls.audit))
     add_token(group(top, "token", "make, list and revoke the tokens that entitle to use the API"))
 
 
@@ -90,9 +91,16 @@ def add_run(run: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     named(command(run, "cancel", "cancel runs that are queued or executing", calls.run_cancel), "run_ids")
 
 
+def add_audit(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--job", dest="job_id", metavar="ID", help="only what was done to this job")
+    one.add_argument("--who", metavar="WHO", help="only what this author has done: 'token deploy', 'command line' …")
+    one.add_argument("--action", metavar="ACTION", help="only this: 'job changed', 'service paused' …")
+    add_pages(one)
+
+
 def add_token(token: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     one = command(token, "create", "make a token; its secret is shown once", calls.token_create)
-    one.add_argument("name", metavar="NAME", help="what people call it")
+    one.add_argument("name", metavar="NAME", help="what people call it; it stands in the audit log")
     one.add_argument("--scope", required=True, metavar="SCOPE", help="what it entitles to: read, write or admin")
     one.add_argument("--expires", metavar="TEXT", help="how long it is good for ('90 days'), or until when")
     command(token, "list", "list tokens, without their secrets", calls.token_list)
@@ -108,6 +116,10 @@ def add_options(one: argparse.ArgumentParser) -> None:
 
 def add_paging(one: argparse.ArgumentParser) -> None:
     one.add_argument("--state", metavar="STATE", help="only those in this state")
+    add_pages(one)
+
+
+def add_pages(one: argparse.ArgumentParser) -> None:
     one.add_argument("--limit", metavar="N", help="how many at most; omitted: 100")
     one.add_argument("--after", metavar="CURSOR", help="go on where a list ended")
 

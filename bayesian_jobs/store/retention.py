@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, Engine, text
 
 from bayesian_jobs.store import partitions, processes
+from bayesian_jobs.store.audit import delete_old_entries
 from bayesian_jobs.store.engine import database_now
 from bayesian_jobs.store.flows import delete_hopeless_tasks
 from bayesian_jobs.store.idempotency import delete_old_keys
@@ -41,7 +42,7 @@ DELETE FROM runs WHERE (run_id, scheduled_for) IN (
 @dataclass(frozen=True, slots=True)
 class Pruned:
     """What went: names of partitions, and numbers of runs, jobs, failure entries beyond the number that is kept,
-    processes, waiting tasks, idempotency keys, and tokens that were revoked or have expired."""
+    processes, waiting tasks, idempotency keys, tokens without effect, and entries of the audit log."""
 
     partitions: list[str]
     runs: int
@@ -51,13 +52,14 @@ class Pruned:
     tasks: int
     keys: int
     tokens: int
+    entries: int
 
 
 def prune(engine: Engine, keep: timedelta, keep_failures: int) -> Pruned:
-    """Remove ended runs, finished jobs, failure entries, processes and tokens without effect older than `keep`; runs go
-    by the week, and so stay for up to a week longer. Whatever still waits or runs stays, except for tasks of flows of
-    which no run is left. Of the failure entries only the newest `keep_failures`, at least one, stay. Idempotency keys
-    go after a time of their own.
+    """Remove ended runs, finished jobs, failure entries, processes, tokens without effect and entries of the audit log
+    older than `keep`; runs go by the week, and so stay for up to a week longer. Whatever still waits or runs stays,
+    except for tasks of flows of which no run is left. Of the failure entries only the newest `keep_failures`, at least
+    one, stay. Idempotency keys go after a time of their own.
 
     In transactions of at most `BATCH` rows, so that nobody waits for it.
     """
@@ -72,7 +74,8 @@ def prune(engine: Engine, keep: timedelta, keep_failures: int) -> Pruned:
     tasks = in_batches(engine, lambda connection: delete_hopeless_tasks(connection, keep, BATCH))
     keys = in_batches(engine, lambda connection: delete_old_keys(connection, BATCH))
     tokens = in_batches(engine, lambda connection: delete_old_tokens(connection, keep, BATCH))
-    return Pruned(dropped, runs, jobs, failures, ended, tasks, keys, tokens)
+    entries = in_batches(engine, lambda connection: delete_old_entries(connection, keep, BATCH))
+    return Pruned(dropped, runs, jobs, failures, ended, tasks, keys, tokens, entries)
 
 
 def in_batches(engine: Engine, delete: Callable[[Connection], int]) -> int:

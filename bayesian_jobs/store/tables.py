@@ -223,6 +223,21 @@ api_tokens = Table(
     comment="who may use the API",
 )  # fmt: skip
 
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("entry_no", BigInteger, Identity(always=True), primary_key=True),
+    Column("at", Moment, nullable=False, server_default=text("clock_timestamp()"), index=True),
+    Column("who", Text, nullable=False, comment="token NAME, local, command line, default files or scheduler"),
+    Column("origin", Text, comment="the address of the client, or user@host of the command line"),
+    Column("action", Text, nullable=False),
+    Column("job_id", Text),
+    Column("run_id", UUID(as_uuid=False)),
+    Column("details", JSONB, nullable=False),
+    comment="who has changed what, entered by the transaction that makes the change",
+)  # fmt: skip
+Index("audit_log_job", audit_log.c.job_id, audit_log.c.entry_no, postgresql_where=text("job_id IS NOT NULL"))
+
 processes = Table(
     "processes",
     metadata,

@@ -34,6 +34,7 @@ schemathesis.openapi.format("expiry", DURATIONS | MOMENTS.map(format_datetime))
 schemathesis.openapi.format("tags", st.sampled_from(["", "one", "one, two"]))
 schemathesis.openapi.format("tag", WORDS.filter(lambda text: text == text.strip() != "" and "," not in text))
 schemathesis.openapi.format("job-cursor", st.sampled_from(["a", "z", "ě š"]).map(cursors.job_cursor))
+schemathesis.openapi.format("entry-cursor", st.integers(0, 10**9).map(cursors.entry_cursor))
 schemathesis.openapi.format("run-cursor", st.builds(cursors.run_cursor, MOMENTS, st.uuids().map(str)))
 
 

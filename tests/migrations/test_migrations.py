@@ -13,7 +13,10 @@ from alembic import command
 from bayesian_jobs.store import migrations
 
 ROOT = Path(__file__).parents[2]
-TABLES = {"alembic_version", "api_tokens", "flow_tasks", "idempotency_keys", "jobs", "processes", "runs", "service"}
+TABLES = {
+    "alembic_version", "api_tokens", "audit_log", "flow_tasks", "idempotency_keys", "jobs", "processes", "runs",
+    "service",
+}  # fmt: skip
 
 
 def tables(url):
