@@ -36,7 +36,11 @@ bind = f"{f'[{_settings.host}]' if ':' in _settings.host else _settings.host}:{_
 
 # Requests wait for PostgreSQL more than they compute, so threads come first. A second process doubles memory
 # and connections; it pays when the API's CPU is the limit, or when a crash must not interrupt the answers.
-worker_class = "gthread"
+# The worker is gunicorn's threaded one, except that its threads never wait for a client: slow ones cannot take the API
+# from the others.
+worker_class = "bayesian_jobs.api.patience.PatientWorker"
+worker_connections = 500
+sendfile = False
 workers = number("JOBS_API_WORKERS", 1)
 threads = number("JOBS_API_THREADS", 8)
 
