@@ -133,6 +133,12 @@ class Settings:
         read=auth,
         default="none",
     )
+    rate_limit: int = setting(
+        "JOBS_RATE_LIMIT",
+        "how many requests a minute one token, or one address without, may send to one process of the API",
+        read=lambda text: whole_number(text, 1, 10_000_000),
+        default=6000,
+    )
     data_dir: Path = setting(
         "JOBS_DATA_DIR", "where the embedded PostgreSQL keeps its data", read=path, default=own_data_dir
     )

@@ -6,6 +6,7 @@ from bayesian_jobs.api import audit, documentation, handlers, jobs, media, opena
 from bayesian_jobs.api.authentication import Tokens, Trust
 from bayesian_jobs.api.guards import Guards
 from bayesian_jobs.api.operation import is_public
+from bayesian_jobs.api.rate import Rate
 from bayesian_jobs.bootstrap import Services
 
 BASE = "/api/v1"
@@ -40,10 +41,10 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
         "/ui/": documentation.Page(),
     }
     if trust is None and services.settings.auth == "none":
-        trust = Trust("local")
+        trust = Trust("local", rate=Rate(services.settings.rate_limit))
     guards = Guards(page=f"{BASE}/ui", host=services.settings.host if trust else None)
     public = {*SHORT_PATHS, *(f"{BASE}{path}" for path, resource in routes.items() if is_public(resource))}
-    authentication = trust or Tokens(engine, public, page=f"{BASE}/ui/")
+    authentication = trust or Tokens(engine, public, f"{BASE}/ui/", Rate(services.settings.rate_limit))
     document.publish(openapi.document(routes, registry, BASE, tokens=trust is None))
     app = falcon.App(middleware=[guards, authentication])
     app.resp_options.media_handlers = media.response_handlers()

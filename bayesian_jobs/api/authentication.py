@@ -7,22 +7,28 @@ import falcon
 from sqlalchemy import Engine
 
 from bayesian_jobs.api.operation import EVERYBODY, NoScope, scope_of
+from bayesian_jobs.api.rate import Rate
 from bayesian_jobs.domain.caller import Caller
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.errors import InvalidToken
 from bayesian_jobs.lifecycle import tokens
 
+PROBES = ("/liveness", "/readiness")
 NEEDED = "This needs a token: Authorization: Bearer TOKEN. One is made by `bayesian-jobs token create NAME --scope …`"
 
 
 class Trust:
-    """Falcon middleware that needs no token: whoever gets through to the API is `who`, and may do everything."""
+    """Falcon middleware that needs no token: whoever gets through to the API is `who`, and may do everything, as fast
+    as `rate` allows it to each address."""
 
-    def __init__(self, who: str, origin: str | None = None) -> None:
+    def __init__(self, who: str, origin: str | None = None, rate: Rate | None = None) -> None:
         self._who = who
         self._origin = origin
+        self._rate = rate
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
+        if self._rate is not None:
+            self._rate.spend(nobody(req))
         req.context.caller = Caller(self._who, Scope.ADMIN, self._origin or req.remote_addr)
 
     def process_resource(
@@ -32,18 +38,27 @@ class Trust:
 
 
 class Tokens:
-    """Falcon middleware that asks for a token, except for the paths that are `public` or lie below `page`."""
+    """Falcon middleware that asks for a token, except for the paths that are `public` or lie below `page`. `rate`
+    counts by token, and by address what comes without a good one: so nobody can use up what a token may send."""
 
-    def __init__(self, engine: Engine, public: Set[str], page: str) -> None:
+    def __init__(self, engine: Engine, public: Set[str], page: str, rate: Rate) -> None:
         self._engine = engine
         self._public = public
         self._page = page
+        self._rate = rate
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """A path at which nothing is needs a token as well."""
         req.context.caller = None
-        if req.path not in self._public and not req.path.startswith(self._page):
+        if req.path in self._public or req.path.startswith(self._page):
+            self._rate.spend(nobody(req))
+            return
+        try:
             req.context.caller = self._recognise(req)
+        except falcon.HTTPUnauthorized:
+            self._rate.spend(f"without a good token, {req.remote_addr}")
+            raise
+        self._rate.spend(req.context.caller.who)
 
     def process_resource(
         self, req: falcon.Request, resp: falcon.Response, resource: object, params: Mapping[str, Any]
@@ -60,6 +75,13 @@ class Tokens:
         except InvalidToken as error:
             challenges = ['Bearer error="invalid_token"']
             raise falcon.HTTPUnauthorized(description=str(error), challenges=challenges) from error
+
+
+def nobody(req: falcon.Request) -> str:
+    """Whose request it is if nobody has said so. A probe counts for itself: whatever else comes from its address must
+    not make it fail."""
+    probe = f" at {req.path}" if req.path.endswith(PROBES) else ""
+    return f"{req.remote_addr}{probe}"
 
 
 def check_scope(req: falcon.Request, resource: object) -> None:

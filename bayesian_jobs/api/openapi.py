@@ -183,7 +183,8 @@ def _request_body(body: Body) -> dict[str, Any]:
 def _answers(operation: Operation, tokens: bool) -> list[tuple[int, str | None]]:
     """Status and schema of its answers and of those that every operation may give."""
     answers = operation.answers
-    every = {400: "Problem", 403: "Problem", **answers, 500: "Problem", 503: answers.get(503, "Problem")}
+    every = {400: "Problem", 403: "Problem", 429: "Problem", **answers, 500: "Problem"}
+    every[503] = answers.get(503, "Problem")
     if tokens and operation.scope is not EVERYBODY:
         every[401] = "Problem"
     return sorted(every.items())

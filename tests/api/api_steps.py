@@ -8,12 +8,16 @@ from sqlalchemy import Connection, Engine, text
 
 from bayesian_jobs.api.app import create_app
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.settings import Settings
 
 HOST = "localhost:34000"
 
 
-def client_on(engine: Engine, registry: Registry, host: str = "127.0.0.1", auth: str = "none") -> testing.TestClient:
-    services = SimpleNamespace(engine=engine, registry=registry, settings=SimpleNamespace(host=host, auth=auth))
+def client_on(
+    engine: Engine, registry: Registry, host: str = "127.0.0.1", auth: str = "none", rate_limit: int = 1_000_000
+) -> testing.TestClient:
+    settings = Settings(host=host, auth=auth, rate_limit=rate_limit)
+    services = SimpleNamespace(engine=engine, registry=registry, settings=settings)
     return testing.TestClient(create_app(services), headers={"Host": HOST})  # type: ignore[arg-type]
 
 

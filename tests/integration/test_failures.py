@@ -18,6 +18,7 @@ from bayesian_jobs.api.app import create_app
 from bayesian_jobs.broker.record import Result, record_singly
 from bayesian_jobs.domain.run import Failed
 from bayesian_jobs.handlers.base import BaseHandler
+from bayesian_jobs.settings import Settings
 from bayesian_jobs.store.closing import close_left_open
 
 HUNDRED_MEGABYTES = 100_000_000
@@ -361,9 +362,7 @@ def test_results_behind_one_that_the_database_will_not_have_are_recorded(service
 
 @pytest.fixture
 def client(failing) -> testing.TestClient:
-    services = SimpleNamespace(
-        engine=failing.engine, registry=failing.registry, settings=SimpleNamespace(host="127.0.0.1")
-    )
+    services = SimpleNamespace(engine=failing.engine, registry=failing.registry, settings=Settings())
     return testing.TestClient(create_app(services), headers={"Host": "localhost"})
 
 
