@@ -15,7 +15,7 @@ from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.admit import admit_jobs
 from bayesian_jobs.lifecycle.defaults_at_start import registering
 from bayesian_jobs.lifecycle.dispatch import BATCH, dispatch_batch
-from bayesian_jobs.lifecycle.recover import LOOK_EVERY, recover
+from bayesian_jobs.lifecycle.recover import LOOK_AT_REST_EVERY, LOOK_EVERY, recover
 from bayesian_jobs.lifecycle.service import resume_if_over
 from bayesian_jobs.logs import configure_logging
 from bayesian_jobs.presence.bell import Bell
@@ -23,7 +23,6 @@ from bayesian_jobs.presence.complaints import Complaints
 from bayesian_jobs.presence.membership import (
     POLL_EVERY,
     RECONNECT_AFTER,
-    RENEW_EVERY,
     GivenUp,
     Membership,
     one_line,
@@ -33,12 +32,18 @@ from bayesian_jobs.settings import Settings
 from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.dispatch import Settled, what_comes
 from bayesian_jobs.store.engine import database_now, is_lost
+from bayesian_jobs.store.notifications import HELD
 from bayesian_jobs.store.partitions import make_ahead
 
 log = logging.getLogger(__name__)
 
 ADMIT_EVERY = 2 * POLL_EVERY
 """Only while full batch follows full batch; otherwise each look for due jobs tells when there is something to admit."""
+CLOSE_EVERY, CLOSE_AT_REST_EVERY = 5.0, 60.0
+"""Ends of runs leave jobs open, and at rest no run ends."""
+WATCHFUL_FOR = 2.5
+"""Seconds after the last sign that somebody holds runs, in which this scheduler looks after the others all the same.
+More than twice what lies between two such signs of a worker that works."""
 
 
 @dataclass(slots=True)
@@ -60,16 +65,19 @@ class Scheduler:
         self._membership = Membership(engine, "scheduler")
         self._stopping = False
         self._dispatching = Duty(self._dispatch, POLL_EVERY)
-        self._closing = Duty(self._close_left_open, 5)
+        self._closing = Duty(self._close_left_open, CLOSE_EVERY)
         self._admitting = Duty(self._admit, ADMIT_EVERY)
+        self._recovering = Duty(self._recover, LOOK_EVERY.total_seconds())
         self._duties = [
             self._dispatching,
             self._admitting,
-            Duty(self._recover, LOOK_EVERY.total_seconds()),
+            self._recovering,
             self._closing,
-            Duty(self._make_partitions, 60),
+            Duty(self._make_partitions, 600),
         ]
         self._renew_at = 0.0
+        self._expecting = True
+        self._watchful_until = 0.0
 
     def tick(self, connection: Connection) -> None:
         """Do what is due now, dispatch first. One duty that cannot be done for the moment does not keep the others
@@ -91,7 +99,8 @@ class Scheduler:
             try:
                 with self._membership.join(set()) as connection:
                     self._complaints.withdraw()
-                    self._dispatching.at = self._renew_at = 0.0
+                    self._dispatching.at = self._recovering.at = self._renew_at = 0.0
+                    self._expecting = True
                     self._live(connection)
             except GivenUp:
                 log.warning("this scheduler was given up for dead; it joins again as a new one")
@@ -111,32 +120,49 @@ class Scheduler:
     def _live(self, connection: Connection) -> None:
         while not self._stopping:
             if time.monotonic() >= self._renew_at:
-                self._membership.renew(connection)
-                self._renew_at = time.monotonic() + RENEW_EVERY
+                self._renew_at = time.monotonic() + self._membership.renew(connection)
             self.tick(connection)
             wake_at = min(self._renew_at, *(duty.at for duty in self._duties))
             self._bell.sleep(wake_at - time.monotonic(), self._membership.session)
-            if self._membership.notified():
-                self._dispatching.at = 0.0
+            self._heed(self._membership.notified())
         self._membership.end(connection)
 
+    def _heed(self, notified: set[str]) -> None:
+        """That somebody holds runs from now on, or that there is something to dispatch."""
+        if HELD in notified:
+            self._be_watchful()
+        if notified - {HELD}:
+            self._dispatch_soon()
+            self._closing.at = min(self._closing.at, time.monotonic() + CLOSE_EVERY)
+
+    def _be_watchful(self) -> None:
+        now = time.monotonic()
+        self._watchful_until = now + WATCHFUL_FOR
+        self._recovering.at = min(self._recovering.at, now + LOOK_EVERY.total_seconds())
+        self._closing.at = min(self._closing.at, now + CLOSE_EVERY)
+
+    def _dispatch_soon(self) -> None:
+        self._dispatching.at, self._expecting = 0.0, True
+
     def _dispatch(self, connection: Connection) -> None:
-        """One batch; when it was full, the next one follows at once, else when the next job is due."""
-        settled = dispatch_batch(connection)
+        """One batch if a job is expected to be due; when it was full, the next one follows at once, else when the next
+        job is due. With no job expected, only the look whether one is."""
+        expected, settled = self._expecting, dispatch_batch(connection) if self._expecting else None
         if settled is not None:
             report(settled)
         if settled is not None and settled.waiting:
             self._closing.at = 0.0  # The run that they wait for may have ended while they were judged.
         if settled is not None and settled.jobs == BATCH:
-            self._dispatching.at = 0.0
+            self._dispatch_soon()
             return
         with connection.begin():
             coming = what_comes(connection)
         admit_in = ADMIT_EVERY if coming.admission is None else coming.admission.total_seconds()
         self._admitting.at = time.monotonic() + min(admit_in, ADMIT_EVERY)
         seconds = POLL_EVERY if coming.due is None else coming.due.total_seconds()
-        if settled is None:  # What is due now is held by another scheduler, or the service is paused.
+        if expected and settled is None:  # What is due now is held by another scheduler.
             seconds = max(seconds, LOOK_EVERY.total_seconds())
+        self._expecting = seconds < POLL_EVERY
         self._dispatching.at = time.monotonic() + min(max(seconds, 0), POLL_EVERY)
 
     def _admit(self, connection: Connection) -> None:
@@ -146,15 +172,21 @@ class Scheduler:
         if done := admit_jobs(connection, self._registry):
             log.info("admitted %d jobs, resumed %d, set %d aside", done.admitted, done.resumed, done.set_aside)
         if resumed or done:  # What they have due now, and whether there are more.
-            self._dispatching.at = 0.0
+            self._dispatch_soon()
 
     def _recover(self, connection: Connection) -> None:
-        recover(connection, self._membership.process_no)
+        """Look after the others: often while they hold runs, or one of them seems to be dead."""
+        if recover(connection, self._membership.process_no).look_soon:
+            self._be_watchful()
+        elif time.monotonic() >= self._watchful_until:
+            self._recovering.at = time.monotonic() + LOOK_AT_REST_EVERY.total_seconds()
 
     def _close_left_open(self, connection: Connection) -> None:
         with connection.begin():
             if close_left_open(connection):
-                self._dispatching.at = 0.0
+                self._dispatch_soon()
+        if time.monotonic() >= self._watchful_until:
+            self._closing.at = time.monotonic() + CLOSE_AT_REST_EVERY
 
     def _make_partitions(self, connection: Connection) -> None:
         with connection.begin():

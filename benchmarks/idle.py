@@ -9,10 +9,10 @@ from benchmarks.clock import clock_file
 from benchmarks.harness import Database, Server, cpu_seconds, database, fetch, process, wait_until
 from benchmarks.report import Table
 
-TITLE = "idle: scheduler, worker and API with nothing to do for 20 seconds; a worker whose threads all wait for 10"
+TITLE = "idle: scheduler, worker and API with nothing to do for a minute; a worker whose threads all wait for 10"
 REPETITIONS = 3
 PRELOAD = "pg_stat_statements"
-SECONDS = 20
+SECONDS = 60
 JOBS = 1_000
 THREADS = 8
 WAITING = 10

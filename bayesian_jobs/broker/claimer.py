@@ -23,10 +23,8 @@ from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.complaints import Complaints
 from bayesian_jobs.presence.membership import (
-    LEASE,
-    POLL_EVERY,
+    HOLDING,
     RECONNECT_AFTER,
-    RENEW_EVERY,
     GivenUp,
     Membership,
     one_line,
@@ -40,6 +38,10 @@ from bayesian_jobs.store.progress import keep_progress
 SOONEST, LATEST = 0.05, 1.0
 """Seconds to wait before looking again for runs that are due and yet cannot be claimed: doubled each time."""
 RETRY_EVERY = 2.0
+POLL_EVERY = 10.0
+"""Seconds between looks for queued runs of which nobody has notified."""
+TELL_EVERY = 1.0
+"""Seconds after which schedulers are told again that this process holds runs, when it claims more."""
 CLOSE_WITHIN = 10.0
 
 log = logging.getLogger(__name__)
@@ -57,7 +59,9 @@ class Claimer(Thread):
         self._closing = False
         self._consumed: set[str] = set()
         self._maybe_more = True
+        self._expecting = True
         self._wait = SOONEST
+        self._told_at = 0.0
         self._waiting: list[Result] = []
         self._retry_at = 0.0
         self._look_at = 0.0
@@ -84,7 +88,8 @@ class Claimer(Thread):
             try:
                 with self._membership.join(self._held_runs()) as connection:
                     self._complaints.withdraw()
-                    self._look_at = self._renew_at = 0.0
+                    self._look_at = self._renew_at = self._told_at = 0.0
+                    self._maybe_more = True
                     self._serve(connection)
                 return
             except GivenUp:
@@ -119,8 +124,8 @@ class Claimer(Thread):
     def _renew_lease(self, connection: Connection) -> None:
         if time.monotonic() >= self._renew_at:
             held = list(self._held_runs())
-            self._membership.renew(connection, held, sorted(self.handover.queues))
-            self._renew_at = time.monotonic() + RENEW_EVERY
+            renew_in = self._membership.renew(connection, held, sorted(self.handover.queues))
+            self._renew_at = time.monotonic() + renew_in
             if held:
                 self._hear_requests(connection, held)
             self._keep_progress(connection, self.handover.take_progress())
@@ -157,7 +162,7 @@ class Claimer(Thread):
         demand = self.handover.take()
         self._keep_progress(connection, demand.progress)
         self._look_at_new(demand.queues)
-        look = demand.idle > 0 and bool(demand.queues) and (self._maybe_more or time.monotonic() >= self._look_at)
+        look = demand.idle > 0 and bool(demand.queues) and self._is_worth_claiming(connection, demand.queues)
         if not demand.results and not look:
             return
         held = [*demand.held, *(result.run.run_id for result in self._waiting)]
@@ -171,10 +176,25 @@ class Claimer(Thread):
         if claim is not None:
             self._deliver(connection, claim)
 
+    def _is_worth_claiming(self, connection: Connection, queues: list[str]) -> bool:
+        """Whether something is expected in the queues; a poll without any sign of it only asks when there will be."""
+        if self._maybe_more:
+            return True
+        if time.monotonic() < self._look_at:
+            return False
+        if self._expecting:
+            return True
+        with connection.begin():
+            wait = next_claim_in(connection, queues)
+        if wait is not None and wait <= timedelta(0):
+            return True
+        self._wait_for(wait)
+        return False
+
     def _look_at_new(self, queues: list[str]) -> None:
         if not self._consumed.issuperset(queues):
             self._consumed.update(queues)
-            self._look_at = 0.0
+            self._look_at, self._expecting = 0.0, True
 
     def _record_waiting(self, connection: Connection) -> None:
         """Results of a round that failed, one by one; those for which that fails too wait for a while. What has been
@@ -192,15 +212,20 @@ class Claimer(Thread):
         first = int(time.monotonic() * 1000) % len(demand.queues)  # No queue is always the last to be looked at.
         queues = demand.queues[first:] + demand.queues[:first]
         process_no = self._membership.process_no
-        claim = claim_runs(connection, process_no, queues, demand.idle, holding=held, lease=LEASE)
+        tell = time.monotonic() >= self._told_at + TELL_EVERY
+        claim = claim_runs(connection, process_no, queues, demand.idle, holding=held, lease=HOLDING.lease, tell=tell)
         if not claim.held:
             raise GivenUp
         self._maybe_more = bool(claim.started or claim.rejected)
         if self._maybe_more:
             self._wait = SOONEST
         else:
-            self._look_at = time.monotonic() + self._until_next(next_claim_in(connection, queues))
+            self._wait_for(next_claim_in(connection, queues))
         return claim
+
+    def _wait_for(self, wait: timedelta | None) -> None:
+        self._look_at = time.monotonic() + self._until_next(wait)
+        self._expecting = wait is not None and wait.total_seconds() < POLL_EVERY
 
     def _until_next(self, wait: timedelta | None) -> float:
         """Seconds until it is worth looking again. What is due already and yet was not claimed (the service is
@@ -214,6 +239,11 @@ class Claimer(Thread):
 
     def _deliver(self, connection: Connection, claim: Claim) -> None:
         self.handover.deliver(claim.started)
+        if claim.started:
+            now = time.monotonic()
+            self._renew_at = min(self._renew_at, now + HOLDING.renew_every)
+            if claim.told:
+                self._told_at = now
         if claim.rejected:
             with connection.begin():
                 reject_runs(

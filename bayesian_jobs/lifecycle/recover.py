@@ -1,11 +1,13 @@
 """Recover: what a dead process held is taken back, within seconds of its death.
 
-A process that dies ends its database session, and with it its advisory lock; that is noticed at the next look. One
-that is frozen or cut off lets its lease run out. Whoever gives a process up takes its runs back in the same
-transaction; should the process live after all, its late reports are fenced off by their attempt.
+A process that dies ends its database session, and with it its advisory lock; that is noticed at the next look, which
+comes soon as long as anybody holds runs, and late when nobody does. One that is frozen or cut off lets its lease run
+out. Whoever gives a process up takes its runs back in the same transaction; should the process live after all, its late
+reports are fenced off by their attempt.
 """
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import Connection
@@ -19,22 +21,34 @@ from bayesian_jobs.store.engine import is_busy
 from bayesian_jobs.store.notifications import notify_runs_queued
 
 LOOK_EVERY = timedelta(seconds=0.5)
+"""While some process holds runs, or seems to be dead."""
+LOOK_AT_REST_EVERY = timedelta(seconds=20)
+"""While no process holds anything that could be waited for. One that begins to do so notifies the schedulers."""
 PATIENCE = timedelta(seconds=1)
 """How long a session may be missing: long enough to reconnect after a restart of the database."""
 
 log = logging.getLogger(__name__)
 
 
-def recover(connection: Connection, me: int, patience: timedelta = PATIENCE) -> int:
-    """Take back the runs of dead processes; `me` is the process_no that looks. Returns how many runs went back to
-    their queues. Any number of schedulers may do so at once: each dead process is given up by one of them."""
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """How many runs went back to their queues, and whether the next look is to follow soon."""
+
+    runs: int
+    look_soon: bool
+
+
+def recover(connection: Connection, me: int, patience: timedelta = PATIENCE) -> Recovered:
+    """Take back the runs of dead processes; `me` is the process_no that looks. Any number of schedulers may do so at
+    once: each dead process is given up by one of them."""
     with connection.begin():
-        if not processes.any_not_well(connection, me):
-            return 0
+        others = processes.look_at_others(connection, me)
+        if not others.any_not_well:
+            return Recovered(0, look_soon=others.any_holding)
         processes.note_missing(connection, me)
     with connection.begin():
         dead = processes.find_dead(connection, me, patience)
-    return sum(recover_from(connection, process_no, me, patience) for process_no in dead)
+    return Recovered(sum(recover_from(connection, each, me, patience) for each in dead), look_soon=True)
 
 
 def recover_from(connection: Connection, process_no: int, me: int, patience: timedelta) -> int:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
 from psycopg2.errors import UndefinedColumn, UndefinedFunction, UndefinedTable
@@ -16,11 +17,22 @@ from bayesian_jobs.store.endings import Return, requeue_runs
 from bayesian_jobs.store.engine import is_lost
 from bayesian_jobs.store.notifications import JOBS_CHANGED, RUNS, notify_runs_queued
 
-LEASE = timedelta(seconds=10)
-"""How long a process counts as alive without a word from it."""
-RENEW_EVERY = 2.0
+
+@dataclass(frozen=True, slots=True)
+class Rhythm:
+    """How long a process counts as alive without a word from it, and how often, in seconds, it says that it lives."""
+
+    lease: timedelta
+    renew_every: float
+
+
+HOLDING = Rhythm(timedelta(seconds=10), 2.0)
+"""Of a worker that holds runs: they are taken back when its lease is over. A claim begins such a lease by itself."""
+AT_REST = Rhythm(timedelta(seconds=60), 25.0)
+"""Of a process that holds no run: should it be frozen, nobody waits for it."""
 POLL_EVERY = 5.0
-"""Seconds between looks for something to do. Polling alone is enough for correctness; notifications make it fast."""
+"""Seconds between a scheduler's looks for something to do. Polling alone is enough for correctness; notifications make
+it fast."""
 RECONNECT_AFTER = 0.1
 
 CLAIM_LOST = "The reply to its claim was lost."
@@ -35,10 +47,9 @@ class GivenUp(Exception):
 class Membership:
     """One process's place among the living, kept across connections that are lost and made again."""
 
-    def __init__(self, engine: Engine, kind: str, lease: timedelta = LEASE) -> None:
+    def __init__(self, engine: Engine, kind: str) -> None:
         self._engine = engine
         self._kind = kind
-        self._lease = lease
         self._channel = RUNS if kind == "worker" else JOBS_CHANGED
         self._process_no: int | None = None
         self.session: Session | None = None
@@ -64,11 +75,13 @@ class Membership:
                 self.session = None
                 connection.invalidate()  # The lock and the LISTEN must not outlive this use of the session.
 
-    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> None:
-        """Raises GivenUp."""
+    def renew(self, connection: Connection, held: Sequence[str] = (), queues: Sequence[str] = ()) -> float:
+        """Say that the process lives. Returns the seconds until it is to be said again. Raises GivenUp."""
+        rhythm = HOLDING if held else AT_REST
         with connection.begin():
-            if not processes.renew_lease(connection, self.process_no, self._lease, held, queues):
+            if not processes.renew_lease(connection, self.process_no, rhythm.lease, held, queues):
                 raise GivenUp
+        return rhythm.renew_every
 
     def end(self, connection: Connection) -> None:
         with connection.begin():
@@ -83,9 +96,9 @@ class Membership:
         with connection.begin():
             holding = self._holding(connection)
             if holding is None:
-                self._process_no = processes.register(connection, self._kind, self._lease)
+                self._process_no = processes.register(connection, self._kind, HOLDING.lease)
             processes.hold_presence(connection, self.process_no)
-            processes.renew_lease(connection, self.process_no, self._lease, list(held))
+            processes.renew_lease(connection, self.process_no, HOLDING.lease, list(held))
             if lost := set(holding or ()) - held:
                 self._return(connection, list(lost))
 

@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
 from bayesian_jobs.store.locks import LOCK_SERVICE
+from bayesian_jobs.store.notifications import HELD, JOBS_CHANGED
 from bayesian_jobs.store.prepared import Prepared
 
 # What becomes of a queued run `r`, judged by its job `j` as it is now. The grace counts from when the run was to start
@@ -69,11 +70,14 @@ held AS (
         lease_until = (SELECT now FROM clock) + %(lease)s::interval
     WHERE process_no = %(process_no)s::bigint AND ended_at IS NULL AND EXISTS (SELECT FROM started)
     RETURNING process_no
+),
+told AS MATERIALIZED (
+    SELECT pg_notify('{JOBS_CHANGED}', '{HELD}') FROM started WHERE %(tell)s::bool LIMIT 1
 )
 SELECT d.run_id, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
        s.queue, s.queued_at, s.kwargs::text, s.message::text, s.flow_id::text, s.task,
        s.max_retries, s.retry_delay, s.time_limit,
-       (SELECT process_no FROM held) AS held
+       (SELECT process_no FROM held) AS held, (SELECT count(*) FROM told) AS told
 FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
 """
 
@@ -176,11 +180,13 @@ class ClaimedRun:
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a claim found. `rejected`: runs that may not start, for `reject_runs`. `held`: False when this process
-    has been given up for dead meanwhile; the transaction must then be rolled back."""
+    has been given up for dead meanwhile; the transaction must then be rolled back. `told`: its commit tells the
+    schedulers that somebody holds runs."""
 
     started: list[ClaimedRun]
     rejected: list[tuple[str, datetime]]
     held: bool
+    told: bool = False
 
 
 def claim_runs(
@@ -191,12 +197,13 @@ def claim_runs(
     *,
     holding: Sequence[str],
     lease: timedelta,
+    tell: bool = True,
 ) -> Claim:
     """Start up to `limit` due runs of `queues`, the first queue first and in each those of the lowest priority, and
     note them as held by the process.
 
     Takes the service lock (shared) and row locks on the runs; skips runs that others have locked. `holding` are the
-    runs that the process executes already.
+    runs that the process executes already. `tell`: notify the schedulers that somebody holds runs.
     """
     rows = claim_statement.run(
         connection,
@@ -206,6 +213,7 @@ def claim_runs(
             "limit": limit,
             "holding": list(holding),
             "lease": lease,
+            "tell": tell,
         },
     )
     started = [row for row in rows if row.attempt is not None]
@@ -213,6 +221,7 @@ def claim_runs(
         started=[claimed_run(row) for row in started],
         rejected=[(str(row.run_id), row.scheduled_for) for row in rows if row.attempt is None],
         held=not started or started[0].held is not None,
+        told=bool(started) and started[0].told > 0,
     )
 
 

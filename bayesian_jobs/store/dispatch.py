@@ -128,11 +128,12 @@ FROM recorded
 
 # One statement, since an idle scheduler asks nothing else: what is due next, and what is to be seen to besides.
 COMING = """
-SELECT (SELECT min(next_run_at) FROM jobs WHERE state = 'running' AND NOT waiting) - clock.now AS due,
+SELECT CASE WHEN service.state = 'running' THEN
+           (SELECT min(next_run_at) FROM jobs WHERE jobs.state = 'running' AND NOT waiting) - clock.now END AS due,
        CASE WHEN EXISTS (SELECT FROM jobs WHERE state = 'pending') THEN interval '0'
             ELSE least((SELECT min(paused_until) FROM jobs WHERE state = 'paused' AND paused_until IS NOT NULL),
-                       (SELECT paused_until FROM service WHERE state = 'paused')) - clock.now END AS admission
-FROM (SELECT clock_timestamp() AS now OFFSET 0) AS clock
+                       CASE service.state WHEN 'paused' THEN service.paused_until END) - clock.now END AS admission
+FROM service, (SELECT clock_timestamp() AS now OFFSET 0) AS clock
 """
 
 SET_ASIDE = """
@@ -183,7 +184,7 @@ class Settled:
 @dataclass(frozen=True, slots=True)
 class Coming:
     """How long until the next job is due, and until there is something for `lifecycle/admit` (negative: it is overdue);
-    None if nothing is."""
+    None if nothing is. While the service is paused, no job is due."""
 
     due: timedelta | None
     admission: timedelta | None

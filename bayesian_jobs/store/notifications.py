@@ -5,6 +5,9 @@ from collections.abc import Iterable
 from sqlalchemy import Connection, text
 
 JOBS_CHANGED = "bayesian_jobs_jobs"
+"""Its payload is empty, or HELD."""
+HELD = "held"
+"""A worker holds runs from now on: somebody has to look whether it lives."""
 RUNS = "bayesian_jobs_runs"
 """Its payload is a queue in which something waits, or a run that is to be cancelled."""
 

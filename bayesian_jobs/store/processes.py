@@ -55,12 +55,11 @@ WITH missing AS MATERIALIZED (
 UPDATE processes SET missing_since = clock_timestamp()
 WHERE process_no IN (SELECT process_no FROM missing) AND ended_at IS NULL AND missing_since IS NULL
 """)
-NOT_WELL = text("""
-SELECT EXISTS (
-    SELECT FROM processes
-    WHERE ended_at IS NULL AND process_no <> :me
-      AND (missing_since IS NOT NULL OR lease_until < clock_timestamp()
-           OR pg_try_advisory_xact_lock(:presence + process_no)))
+OTHERS = text("""
+SELECT coalesce(bool_or(missing_since IS NOT NULL OR lease_until < clock_timestamp()
+                        OR pg_try_advisory_xact_lock(:presence + process_no)), false) AS any_not_well,
+       coalesce(bool_or(holding <> '{}'), false) AS any_holding
+FROM processes WHERE ended_at IS NULL AND process_no <> :me
 """)
 DEAD = """
 ended_at IS NULL AND process_no <> :me
@@ -84,6 +83,14 @@ PRUNE = text("DELETE FROM processes WHERE ended_at < clock_timestamp() - CAST(:r
 
 renew_statement = Prepared("renew", RENEW)
 to_cancel_statement = Prepared("to_cancel", TO_CANCEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Whether some other process seems to be dead, and whether some other one notes that it holds runs."""
+
+    any_not_well: bool
+    any_holding: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,9 +162,9 @@ def read_holding(connection: Connection, process_no: int) -> list[str] | None:
     return holding
 
 
-def any_not_well(connection: Connection, me: int) -> bool:
-    """Whether some other process seems to be dead; writes nothing."""
-    return bool(connection.execute(NOT_WELL, {"presence": locks.PRESENCE, "me": me}).scalar())
+def look_at_others(connection: Connection, me: int) -> Others:
+    """Writes nothing."""
+    return Others(*connection.execute(OTHERS, {"presence": locks.PRESENCE, "me": me}).one())
 
 
 def note_missing(connection: Connection, me: int) -> None:

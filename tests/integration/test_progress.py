@@ -15,6 +15,7 @@ from bayesian_jobs.broker import claimer as claimer_module
 from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.handlers.base import BaseHandler
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.presence import membership
 from bayesian_jobs.settings import load
 from bayesian_jobs.store.engine import make_engine
 from bayesian_jobs.store.progress import keep_progress
@@ -95,8 +96,14 @@ def test_progress_is_seen_while_the_run_executes_and_its_last_word_is_kept(worki
     wait_for(lambda: (working.state(), working.progress()) == (state, LAST))
 
 
+def renew_once(monkeypatch):
+    for rhythm in ("HOLDING", "AT_REST"):
+        monkeypatch.setattr(membership, rhythm, replace(getattr(membership, rhythm), renew_every=3600.0))
+    monkeypatch.setattr(claimer_module, "HOLDING", membership.HOLDING)
+
+
 def test_the_last_word_is_kept_with_the_end_and_not_only_when_the_lease_is_renewed(working, monkeypatch):
-    monkeypatch.setattr(claimer_module, "RENEW_EVERY", 3600.0)
+    renew_once(monkeypatch)
     working.begin()
     wait_for(lambda: working.state() == "running")
     wait_for(lambda: working.worker.broker.claimer._renew_at - claimer_module.time.monotonic() > 1000)
@@ -107,7 +114,7 @@ def test_the_last_word_is_kept_with_the_end_and_not_only_when_the_lease_is_renew
 
 def test_the_last_word_is_kept_when_the_worker_stops_before_another_round(service, database_url, monkeypatch):
     """Of a run whose end is recorded already, in its own transaction."""
-    monkeypatch.setattr(claimer_module, "RENEW_EVERY", 3600.0)
+    renew_once(monkeypatch)
     service.add()
     service.dispatch()
     claimer = claimer_module.Claimer(make_engine(database_url, "worker", hot=True), 1)

@@ -8,10 +8,9 @@ from sqlalchemy import text
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.run import MAX_RECOVERIES
 from bayesian_jobs.lifecycle import recover
-from bayesian_jobs.presence.membership import Membership
+from bayesian_jobs.presence.membership import AT_REST, HOLDING, Membership
 from bayesian_jobs.store import processes
-
-LEASE = timedelta(seconds=30)
+from bayesian_jobs.store.claims import claim_runs
 
 
 @pytest.fixture
@@ -24,7 +23,7 @@ def queued(service):
 def look(service, patience=timedelta(0)):
     """A scheduler looks after the others once. Returns how many runs it took back."""
     with service.engine.connect() as connection:
-        return recover.recover(connection, service.process("scheduler"), patience)
+        return recover.recover(connection, service.process("scheduler"), patience).runs
 
 
 def test_the_runs_of_a_process_without_a_session_go_back_to_their_queues(queued):
@@ -43,7 +42,7 @@ def test_a_process_whose_session_has_just_gone_keeps_its_runs_for_a_while(queued
 
 
 def test_a_process_that_has_its_session_again_keeps_its_runs(queued):
-    membership = Membership(queued.engine, "worker", LEASE)
+    membership = Membership(queued.engine, "worker")
     with membership.join(set()):
         process_no = membership.process_no
         run = queued.claim_one(process_no)
@@ -56,14 +55,14 @@ def test_a_process_that_has_its_session_again_keeps_its_runs(queued):
 
 
 def test_a_process_with_a_session_is_alive(queued):
-    membership = Membership(queued.engine, "worker", LEASE)
+    membership = Membership(queued.engine, "worker")
     with membership.join(set()):
         queued.claim_one(membership.process_no)
         assert look(queued) == 0
 
 
 def test_a_frozen_process_is_given_up_when_its_lease_is_over_though_its_session_lives(queued):
-    membership = Membership(queued.engine, "worker", LEASE)
+    membership = Membership(queued.engine, "worker")
     with membership.join(set()):
         queued.claim_one(membership.process_no)
         queued.execute_sql("UPDATE processes SET lease_until = now() - interval '1 second'")
@@ -76,6 +75,28 @@ def test_what_was_taken_back_the_old_process_cannot_finish(queued):
     look(queued)
     assert not queued.finish(run)
     assert queued.states() == ["queued"]
+
+
+def test_a_worker_that_holds_runs_has_a_short_lease_and_one_that_holds_none_a_long_one(queued):
+    membership = Membership(queued.engine, "worker")
+    with membership.join(set()) as connection:
+        assert membership.renew(connection) == AT_REST.renew_every
+        assert lease(queued) > HOLDING.lease
+        with queued.engine.begin() as claiming:
+            claim = claim_runs(claiming, membership.process_no, ["default"], 1, holding=[], lease=HOLDING.lease)
+        assert lease(queued) <= HOLDING.lease
+        assert membership.renew(connection, [claim.started[0].run_id]) == HOLDING.renew_every
+        assert lease(queued) <= HOLDING.lease
+
+
+def lease(service):
+    ((left,),) = service.execute_sql("SELECT lease_until - clock_timestamp() FROM processes WHERE kind = 'worker'")
+    return left
+
+
+def test_a_lease_outlives_several_renewals():
+    assert 2 * AT_REST.renew_every < AT_REST.lease.total_seconds()
+    assert 4 * HOLDING.renew_every < HOLDING.lease.total_seconds()
 
 
 def test_of_two_that_look_at_once_one_takes_back(queued):
@@ -100,7 +121,7 @@ def test_a_run_that_kills_its_worker_again_and_again_fails_with_an_entry(queued)
 
 
 def test_a_claim_whose_reply_was_lost_goes_back_when_the_process_joins_again(queued):
-    membership = Membership(queued.engine, "worker", LEASE)
+    membership = Membership(queued.engine, "worker")
     with membership.join(set()):
         queued.claim_one(membership.process_no)
     with membership.join(set()):
@@ -109,7 +130,7 @@ def test_a_claim_whose_reply_was_lost_goes_back_when_the_process_joins_again(que
 
 
 def test_a_process_that_was_given_up_joins_as_a_new_one(service):
-    membership = Membership(service.engine, "worker", LEASE)
+    membership = Membership(service.engine, "worker")
     with membership.join(set()):
         first = membership.process_no
     look(service)
@@ -118,7 +139,7 @@ def test_a_process_that_was_given_up_joins_as_a_new_one(service):
 
 
 def test_a_half_open_session_of_its_own_does_not_keep_a_process_from_joining_again(service):
-    membership = Membership(service.engine, "worker", LEASE)
+    membership = Membership(service.engine, "worker")
     with membership.join(set()), membership.join(set()):
         ((holders,),) = service.execute_sql(
             "SELECT count(*) FROM pg_locks JOIN pg_database AS d ON d.oid = database"
@@ -128,16 +149,16 @@ def test_a_half_open_session_of_its_own_does_not_keep_a_process_from_joining_aga
 
 
 def test_looking_writes_nothing_while_all_are_well(service):
-    membership = Membership(service.engine, "worker", LEASE)
+    membership = Membership(service.engine, "worker")
     with membership.join(set()):
         me = service.process("scheduler")
         with service.engine.connect() as connection:
-            assert not processes.any_not_well(connection, me)
+            assert not processes.look_at_others(connection, me).any_not_well
             assert connection.execute(text("SELECT pg_current_xact_id_if_assigned()")).scalar() is None
 
 
 def test_only_the_living_are_counted_as_alive(service):
-    membership = Membership(service.engine, "worker", LEASE)
+    membership = Membership(service.engine, "worker")
     with membership.join(set()) as connection:
         service.process("worker", lease=timedelta(seconds=-1))
         assert alive(service) == {"worker": 1}

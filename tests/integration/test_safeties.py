@@ -2,6 +2,7 @@
 
 import os
 import select
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from waiting import wait_for
 
 from bayesian_jobs.broker import claimer as claimer_module
 from bayesian_jobs.broker.claimer import Claimer
@@ -18,7 +20,7 @@ from bayesian_jobs.lifecycle import define, edit, execute
 from bayesian_jobs.lifecycle.recover import PATIENCE, recover
 from bayesian_jobs.presence import bell as bell_module
 from bayesian_jobs.presence.bell import Bell
-from bayesian_jobs.presence.membership import Membership
+from bayesian_jobs.presence.membership import HOLDING, Membership
 from bayesian_jobs.store import closing, processes
 from bayesian_jobs.store.claims import claim_runs
 from bayesian_jobs.store.closing import close_left_open
@@ -29,7 +31,7 @@ from bayesian_jobs.store.runs import replace_message
 from bayesian_jobs.store.service import change_state
 
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
-LEASE = claimer_module.LEASE
+LEASE = HOLDING.lease
 
 
 @pytest.fixture
@@ -208,7 +210,7 @@ def test_a_claim_is_noted_beside_what_the_process_executes_already_and_renews_it
 
 def test_a_process_that_comes_back_after_it_was_noted_as_missing_is_not_given_up(queued):
     """It joins again between two statements of the scheduler that is about to give it up."""
-    membership = Membership(queued.engine, "worker", MINUTE)
+    membership = Membership(queued.engine, "worker")
     with membership.join(set()):
         process_no = membership.process_no
     with queued.engine.begin() as looking:
@@ -221,12 +223,25 @@ def test_a_process_that_comes_back_after_it_was_noted_as_missing_is_not_given_up
 
 def test_a_run_that_has_gone_to_another_process_is_not_taken_back_with_the_first(queued):
     queued.requeue(queued.claim_one())
-    membership = Membership(queued.engine, "worker", MINUTE)
+    membership = Membership(queued.engine, "worker")
     with membership.join(set()), queued.engine.connect() as looking:
         queued.claim_one(membership.process_no)
-        assert recover(looking, 0, timedelta(0)) == 0
+        assert recover(looking, 0, timedelta(0)).runs == 0
     assert queued.execute_sql("SELECT FROM processes WHERE ended_at IS NOT NULL") != []
     assert queued.states() == ["running"]
+
+
+def test_a_worker_at_rest_renews_its_lease_soon_after_it_has_claimed(service, database_url):
+    claimer = Claimer(make_engine(database_url, "worker", hot=True), 1)
+    claimer.start()
+    claimer.handover.consume("default")
+    at_rest = HOLDING.renew_every + 1
+    wait_for(lambda: claimer._renew_at > time.monotonic() + at_rest)
+    service.add()
+    service.dispatch()
+    assert claimer.handover.next_run("default", 10) is not None
+    wait_for(lambda: claimer._renew_at < time.monotonic() + at_rest)
+    claimer.close()
 
 
 def test_patience_is_shorter_than_a_lease_and_long_enough_to_connect_again():

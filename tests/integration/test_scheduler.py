@@ -1,23 +1,49 @@
 """The scheduler's tick: one duty that cannot be done does not keep the others from being done."""
 
+import time
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
 from bayesian_jobs.lifecycle import define
+from bayesian_jobs.lifecycle.recover import LOOK_AT_REST_EVERY, LOOK_EVERY
+from bayesian_jobs.presence.bell import Bell
+from bayesian_jobs.presence.membership import POLL_EVERY, Membership
 from bayesian_jobs.scheduler import Scheduler
-from bayesian_jobs.store import partitions
+from bayesian_jobs.store import partitions, prepared
 from bayesian_jobs.store.closing import close_left_open
+from bayesian_jobs.store.notifications import HELD
 
 WEEK = timedelta(weeks=1)
 
 
 @pytest.fixture
-def tick(service):
-    scheduler = Scheduler(service.engine, service.registry)
+def scheduler(service):
+    return Scheduler(service.engine, service.registry)
+
+
+@pytest.fixture
+def tick(scheduler):
     with scheduler._membership.join(set()) as connection:
         yield lambda: scheduler.tick(connection)
+
+
+@pytest.fixture
+def statements(monkeypatch):
+    """The names of the prepared statements that are run."""
+    names, run = [], prepared.Prepared.run
+
+    def count(statement, connection, values):
+        names.append(statement._name)
+        return run(statement, connection, values)
+
+    monkeypatch.setattr(prepared.Prepared, "run", count)
+    return names
+
+
+def seconds_until(duty):
+    return duty.at - time.monotonic()
 
 
 def tick_until(service, tick, condition):
@@ -42,6 +68,73 @@ def test_a_tick_dispatches_what_is_due(service, tick):
     service.add(periodically="1 hour")
     tick()
     assert service.states() == ["queued"]
+
+
+def test_a_scheduler_that_expects_nothing_only_asks_when_something_will_be_due(scheduler, tick, statements):
+    tick()
+    statements.clear()
+    scheduler._dispatching.at = 0.0
+    tick()
+    assert statements == ["bayesian_jobs_coming"]
+
+
+def test_what_became_due_unnoticed_is_dispatched_by_the_poll(service, scheduler, tick):
+    tick()
+    service.add(periodically="1 hour")  # the notification is never read
+    scheduler._dispatching.at = 0.0
+    tick_until(service, tick, lambda: service.states() == ["queued"])
+
+
+def test_while_the_service_is_paused_nothing_is_expected(service, scheduler, tick, statements):
+    service.add(periodically="1 hour")
+    service.execute_sql("UPDATE service SET state = 'paused'")
+    tick()
+    assert not scheduler._expecting
+    assert seconds_until(scheduler._dispatching) > POLL_EVERY / 2
+
+
+def test_at_rest_a_scheduler_rarely_looks_after_the_others(scheduler, tick):
+    tick()
+    assert seconds_until(scheduler._recovering) > LOOK_AT_REST_EVERY.total_seconds() / 2
+
+
+def test_a_claim_makes_the_schedulers_look_soon(service, scheduler, tick):
+    service.add(periodically="1 hour")
+    tick()
+    scheduler._membership.notified()
+    service.claim_one()
+    assert HELD in heard(scheduler)
+    assert seconds_until(scheduler._recovering) <= LOOK_EVERY.total_seconds()
+
+
+def heard(scheduler):
+    bell = Bell()
+    bell.sleep(10, scheduler._membership.session)
+    bell.close()
+    notified = scheduler._membership.notified()
+    scheduler._heed(notified)
+    return notified
+
+
+def test_a_scheduler_looks_often_for_as_long_as_somebody_holds_runs(service, scheduler, tick):
+    living = Membership(service.engine, "worker")
+    service.add(periodically="1 hour")
+    service.dispatch()
+    with living.join(set()) as connection:
+        service.claim_one(living.process_no)
+        tick()
+        assert seconds_until(scheduler._recovering) <= LOOK_EVERY.total_seconds()
+        living.renew(connection)
+        scheduler._watchful_until = scheduler._recovering.at = 0.0
+        tick()
+        assert seconds_until(scheduler._recovering) > LOOK_AT_REST_EVERY.total_seconds() / 2
+
+
+def test_a_scheduler_looks_often_for_as_long_as_somebody_seems_to_be_dead(service, scheduler, tick):
+    service.process()
+    tick()
+    assert service.execute_sql("SELECT FROM processes WHERE missing_since IS NOT NULL") != []
+    assert seconds_until(scheduler._recovering) <= LOOK_EVERY.total_seconds()
 
 
 def test_a_job_whose_fire_times_cannot_be_computed_is_set_aside_and_the_others_are_dispatched(service, tick):
