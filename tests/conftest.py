@@ -8,8 +8,9 @@ user must be allowed to create databases.
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -64,6 +65,12 @@ def template(postgres: Engine, testrun_uid: str) -> Iterator[str]:
         session.execute(text("SELECT pg_advisory_unlock_shared(hashtext(:name))"), {"name": name})
         if session.scalar(text("SELECT pg_try_advisory_lock(hashtext(:name))"), {"name": name}):
             session.execute(text(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)"))
+
+
+@pytest.fixture(scope="session")
+def new_database(postgres: Engine, template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Makes a migrated database for as long as a block lasts, for what several tests share; gives its URL."""
+    return partial(_database, postgres, template)
 
 
 @pytest.fixture
