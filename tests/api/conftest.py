@@ -1,12 +1,14 @@
 """The API over a real database and two handlers of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar
 
 import pytest
 from api_steps import client_on
 from falcon import testing
-from sqlalchemy import Connection, Engine, create_engine
+from raw_http import Server, serving
+from sqlalchemy import Connection, Engine, create_engine, text
 
 from bayesian_jobs.handlers.base import BaseHandler
 from bayesian_jobs.handlers.registry import Registry
@@ -64,3 +66,26 @@ def connection(engine: Engine) -> Iterator[Connection]:
     """A connection that commits each statement."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         yield connection
+
+
+@pytest.fixture(scope="module")
+def shared_database(new_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
+    """The URL of the database that the tests of this module share."""
+    with new_database() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def server(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(shared_database, tmp_path_factory.mktemp("server"), seconds=60) as found:
+        yield found
+
+
+@pytest.fixture
+def jobs(shared_database: str) -> Iterator[Callable[[], int]]:
+    """Tells how many jobs there are; none at first."""
+    engine = create_engine(shared_database, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text("DELETE FROM jobs"))
+        yield lambda: connection.execute(text("SELECT count(*) FROM jobs")).scalar_one()
+    engine.dispose()

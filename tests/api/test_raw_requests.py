@@ -1,50 +1,24 @@
 """Requests that no client library sends, over a socket to a real gunicorn."""
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from pathlib import Path
-from typing import IO
+from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Connection, text
+from raw_http import DEADLINE, Server
 
-ROOT = Path(__file__).parents[2]
-TIMEOUT = 30
 BODY = b'{"flow_name": "f", "flow_arguments": []}'
 
 
 @pytest.fixture
-def port(database_url: str) -> Iterator[int]:
-    """The port of the kernel's choice at which gunicorn serves the API."""
-    environment = {**os.environ, "DATABASE_URL": database_url, "JOBS_LOG_LEVEL": "INFO"}
-    command = [sys.executable, "-m", "gunicorn", "--bind", "127.0.0.1:0"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        try:
-            yield listening_port(server.stderr)
-        finally:
-            server.terminate()
-            _, log = server.communicate(timeout=TIMEOUT)
-    assert "Traceback" not in log, log
-
-
-def listening_port(log: IO[str]) -> int:
-    lines: list[str] = []
-    for line in iter(log.readline, ""):
-        lines.append(line)
-        if found := re.search(r"Listening at: http://127\.0\.0\.1:(\d+)", line):
-            return int(found[1])
-    pytest.fail(f"gunicorn ended: {''.join(lines)}")
+def port(server: Server) -> int:
+    return server.port
 
 
 def exchange(port: int, request: bytes) -> tuple[int, bytes, bytes]:
     """Send the request and nothing more. Returns status, head and body of the answer."""
-    with socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as connection:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         with connection.makefile("rb") as answer:
@@ -64,7 +38,7 @@ def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def test_a_body_that_is_broken_is_a_bad_request_and_makes_no_job(port: int, connection: Connection) -> None:
+def test_a_body_that_is_broken_is_a_bad_request_and_makes_no_job(port: int, jobs: Callable[[], int]) -> None:
     broken = {
         "no chunk size": b"zz\r\n" + BODY,
         "a negative chunk size": b"-1\r\n" + BODY,
@@ -83,15 +57,15 @@ def test_a_body_that_is_broken_is_a_bad_request_and_makes_no_job(port: int, conn
         status, head, answer = exchange(port, post(f"Content-Length: {announced}", BODY))
         assert (status, b"application/problem+json" in head) == (400, True), head
         assert f"ends after {len(BODY)} of its {announced} bytes" in json.loads(answer)["error"]
-    assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 0
+    assert jobs() == 0
 
 
-def test_a_body_that_is_whole_makes_a_job(port: int, connection: Connection) -> None:
+def test_a_body_that_is_whole_makes_a_job(port: int, jobs: Callable[[], int]) -> None:
     status, _, _ = exchange(port, post("Transfer-Encoding: chunked", chunk(BODY[:9]) + chunk(BODY[9:]) + chunk(b"")))
     assert status == 201
     status, _, _ = exchange(port, post(f"Content-Length: {len(BODY)}", BODY))
     assert status == 201
-    assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 2
+    assert jobs() == 2
 
 
 def test_head_is_answered_like_get_without_the_body(port: int) -> None:

@@ -1,115 +1,22 @@
 """Each limit over a socket to a real gunicorn: slow, huge and malformed requests, and clients that do not read."""
 
 import json
-import os
 import re
 import socket
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
-from serving import listening_address
-from sqlalchemy import Connection, text
+from raw_http import JOB, LIVENESS, POST, ROOT, Server, read_answer, read_to_the_end, serving
 from waiting import wait_for
 
-ROOT = Path(__file__).parents[2]
-DEADLINE = 30
-LIVENESS = b"GET /api/v1/liveness HTTP/1.1\r\nHost: localhost\r\n\r\n"
-POST = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-JOB = b'{"handler": "PruneHistory", "when": "2999-01-01"}'
 SLOW = 30
 """Many more than the API of these tests has threads."""
 
 
-@contextmanager
-def serving(database_url: str, directory: Path, seconds: float) -> Iterator["Server"]:
-    """An API with two threads that gives a request, and an answer, so many seconds."""
-    configuration = directory / "conf.py"
-    configuration.write_text(
-        f"exec(open({str(ROOT / 'gunicorn.conf.py')!r}).read())\n"
-        "from bayesian_jobs.api import patience\n"
-        f"patience.REQUEST_SECONDS = patience.ANSWER_SECONDS = {seconds}\n"
-    )
-    environment = {**os.environ, "DATABASE_URL": database_url, "JOBS_API_THREADS": "2"}
-    command = [sys.executable, "-m", "gunicorn", "--config", str(configuration), "--bind", "127.0.0.1:0"]
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
-        assert server.stderr is not None
-        try:
-            address = listening_address(server.stderr)
-            yield Server(int(address.rpartition(":")[2]), server.pid)
-        finally:
-            server.terminate()
-            log = server.communicate(timeout=DEADLINE)[1]
-    assert "Traceback" not in log, log
-
-
-class Server:
-    def __init__(self, port: int, pid: int) -> None:
-        self.port = port
-        self.pid = pid
-
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
-        client = socket.socket()
-        if receive_buffer is not None:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        client.settimeout(DEADLINE)
-        client.connect(("127.0.0.1", self.port))
-        return client
-
-    def ask(self, request: bytes) -> tuple[int, bytes]:
-        """Status and body of the answer to one request; the connection stays open until it is there."""
-        with self.connect() as client:
-            client.sendall(request)
-            return read_answer(client)
-
-    def is_alive(self) -> bool:
-        return self.ask(LIVENESS)[0] == 200
-
-    def peak_memory(self) -> int:
-        """Bytes that its largest process has ever used."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        status = [Path(f"/proc/{pid}/status").read_text() for pid in children]
-        return max(int(re.findall(r"VmHWM:\s+(\d+) kB", each)[0]) for each in status) * 1024
-
-
-def read_answer(client: socket.socket) -> tuple[int, bytes]:
-    answer = b""
-    while b"\r\n\r\n" not in answer:
-        got = client.recv(1 << 16)
-        assert got, f"closed after {answer!r}"
-        answer += got
-    head, _, body = answer.partition(b"\r\n\r\n")
-    length = re.search(rb"(?i)content-length: (\d+)", head)
-    while length and len(body) < int(length[1]):
-        got = client.recv(1 << 16)
-        assert got, f"closed after {len(body)} of {length[1]!r}"
-        body += got
-    return int(head.split()[1]), body
-
-
-def read_to_the_end(client: socket.socket) -> bytes:
-    """All that comes until the server closes, be it by a reset after what it had to say."""
-    answer = b""
-    try:
-        while got := client.recv(1 << 16):
-            answer += got
-    except ConnectionResetError:
-        pass
-    return answer
-
-
-@pytest.fixture
-def server(database_url: str, tmp_path: Path) -> Iterator[Server]:
-    with serving(database_url, tmp_path, seconds=60) as found:
-        yield found
-
-
-@pytest.fixture
-def hasty(database_url: str, tmp_path: Path) -> Iterator[Server]:
-    with serving(database_url, tmp_path, seconds=1) as found:
+@pytest.fixture(scope="module")
+def hasty(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(shared_database, tmp_path_factory.mktemp("hasty"), seconds=1) as found:
         yield found
 
 
@@ -169,13 +76,13 @@ def test_a_client_that_does_not_read_is_given_up(hasty: Server) -> None:
         wait_for(is_given_up)
 
 
-def test_a_client_that_sends_one_byte_at_a_time_is_answered(server: Server, connection: Connection) -> None:
+def test_a_client_that_sends_one_byte_at_a_time_is_answered(server: Server, jobs: Callable[[], int]) -> None:
     with server.connect() as client:
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for byte in POST + b"Content-Length: %d\r\n\r\n" % len(JOB) + JOB:
             client.send(bytes([byte]))
         assert read_answer(client)[0] == 201
-    assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 1
+    assert jobs() == 1
 
 
 def test_requests_in_a_row_are_answered_in_a_row(server: Server) -> None:
@@ -199,6 +106,7 @@ def test_a_client_that_waits_for_leave_gets_it(server: Server) -> None:
 
 def test_a_huge_chunked_body_is_refused_and_does_not_fill_the_memory(server: Server) -> None:
     assert server.ask(POST + b"Content-Length: 2\r\n\r\n{}")[0] == 400
+    server.peak_memory()
     before = server.peak_memory()
     chunk = b"100000\r\n" + b" " * 0x100000 + b"\r\n"
     with server.connect() as client:
@@ -224,7 +132,7 @@ def test_an_announced_body_that_is_too_large_is_refused_before_it_comes(server: 
     assert (status, "larger than" in json.loads(body)["error"]) == (413, True)
 
 
-def test_what_is_no_plain_json_is_refused(server: Server, connection: Connection) -> None:
+def test_what_is_no_plain_json_is_refused(server: Server, jobs: Callable[[], int]) -> None:
     bodies = {
         "deep lists": b"[" * 100_000,
         "deep objects": b'{"a":' * 50_000,
@@ -242,7 +150,7 @@ def test_what_is_no_plain_json_is_refused(server: Server, connection: Connection
     assert server.ask(form + length)[0] == 415
     assert server.ask(form.replace(b"application/x-www-form-urlencoded", b"text/plain") + length)[0] == 415
     assert server.ask(POST + b"Content-Encoding: gzip\r\n" + length)[0] == 415
-    assert connection.execute(text("SELECT count(*) FROM jobs")).scalar() == 0
+    assert jobs() == 0
 
 
 def test_a_head_that_is_too_large_or_ambiguous_is_refused(server: Server) -> None:
