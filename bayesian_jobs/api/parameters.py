@@ -195,7 +195,8 @@ END = Parameter(
 JITTER = Parameter(
     name="jitter",
     schema=_text("human-duration"),
-    description="Runs may be started later than their fire time, by less than this (`30 seconds`). Default: none",
+    description="Runs may be started later than their fire time, by less than this (`30 seconds`, at most `1 day`). "
+    "Default: none",
 )
 CATCH_UP = Parameter(
     name="catch_up",

@@ -8,6 +8,8 @@ from typing import Final
 from bayesian_jobs.errors import InvalidValue
 
 LONGEST: Final = timedelta(days=99_999)
+SHORTEST_PERIOD: Final = timedelta(seconds=1)
+LONGEST_JITTER: Final = timedelta(days=1)
 LONGEST_TEXT: Final = 100
 
 _NUMBER = r"[0-9]+(?:\.[0-9]+)?"
@@ -42,6 +44,22 @@ def parse_duration(text: str) -> timedelta:
     named = {name: number for name, number in match.groupdict().items() if number is not None}
     microseconds = sum(_microseconds(number, _SECONDS_PER[name]) for name, number in named.items())
     return _within_limits(microseconds)
+
+
+def parse_period(text: str) -> timedelta:
+    """How often a job fires: a duration of at least SHORTEST_PERIOD. Raises InvalidValue with the reason."""
+    period = parse_duration(text)
+    if period < SHORTEST_PERIOD:
+        raise InvalidValue(f"a period is at least {format_duration(SHORTEST_PERIOD)}")
+    return period
+
+
+def parse_jitter(text: str) -> timedelta:
+    """By how much runs may be delayed: a duration of at most LONGEST_JITTER. Raises InvalidValue with the reason."""
+    jitter = parse_duration(text)
+    if jitter > LONGEST_JITTER:
+        raise InvalidValue(f"a jitter is at most {format_duration(LONGEST_JITTER)}")
+    return jitter
 
 
 def format_duration(value: timedelta) -> str:

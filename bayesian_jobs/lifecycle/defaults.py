@@ -23,7 +23,7 @@ from bayesian_jobs.errors import Fault, InvalidOptions
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.default_files import DefaultFile, Directory, read_directory
-from bayesian_jobs.lifecycle.options import ARGUMENTS, TRIGGER, parse_changes
+from bayesian_jobs.lifecycle.options import ARGUMENTS, DEFAULTS, TRIGGER, parse_changes
 from bayesian_jobs.lifecycle.yaml_files import Flaw, UnusableFile, shown
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.audit import Signed
@@ -111,7 +111,7 @@ def apply(connection: Connection, registry: Registry, job: define.Job, file: Def
     if job["source"] is None:
         reason = "exists already and comes from no file: delete that job, or give the one of the file another job_id"
         raise InvalidOptions([Fault("job_id", job["job_id"], reason)])
-    changes = changes_of(file, job)
+    changes = changes_of(file, job, registry.get(file.spec.handler).queue)
     if changes:
         edit.check_changeable(job)
         change(connection, registry, job, changes)
@@ -120,21 +120,31 @@ def apply(connection: Connection, registry: Registry, job: define.Job, file: Def
     return "changed" if changes else "unchanged"
 
 
-def changes_of(file: DefaultFile, job: define.Job) -> dict[str, Any]:
+def changes_of(file: DefaultFile, job: define.Job, queue: str) -> dict[str, Any]:
     """The options that the file sets otherwise than when it was last applied to the locked job, None standing for an
-    option's default. A trigger is taken as a whole, and so are a handler and its kwargs: mixed with what an operator
-    has set, their parts might not fit each other."""
+    option's default; one that is written out is the same as none. `queue`: that of the handler.
+
+    A trigger is taken as a whole, and so are a handler and its kwargs: mixed with what an operator has set, their parts
+    might not fit each other.
+    """
     before = job["source_options"]
     if before is None and job["source_digest"] == digest(file.options):  # by a version that did not keep them
         return {}
     if before is None:
         before = {"job_id": file.spec.job_id, "state": file.options.get("state")}
-    named = {name for name in {*before, *file.options} if not same_json(before.get(name), file.options.get(name))}
+    names = {*before, *file.options}
+    named = {name for name in names if not same_json(said(before, name, queue), said(file.options, name, queue))}
     for together in (TRIGGER, ARGUMENTS):
         if not named.isdisjoint(together):
             named.update(together)
     options = {**edit.anchored(file.options, job), "state": file.spec.state}
     return {name: options.get(name) for name in named}
+
+
+def said(options: Mapping[str, Any], name: str, queue: str) -> Any:
+    """What an option is; None: left out, and its default cannot be written out."""
+    value = options.get(name)
+    return {**DEFAULTS, "queue": queue}.get(name) if value is None else value
 
 
 def digest(options: Mapping[str, Any]) -> str:

@@ -36,7 +36,8 @@ def put(
     """Make the job be what `options` say, and create it if there is none; True: it was created.
 
     Without `when` an existing job keeps its own, and without `state` its state, so that the same request again
-    changes nothing. A finished job begins again only with another trigger. Raises InvalidOptions, ConditionFailed.
+    changes nothing. A finished job begins again only with another trigger, and cannot be paused otherwise. Raises
+    InvalidOptions, ConditionFailed.
     """
     options = {**options, "job_id": same_id(job_id, options)}
     with engine.begin() as connection:
@@ -48,7 +49,7 @@ def put(
         condition.check(job_id, job)
         check_changeable(job)
         become(connection, registry, job, parse_options(anchored(options, job), registry, now))
-        if options.get("state") and job["state"] != JobState.FINISHED:
+        if options.get("state") and (job["state"] != JobState.FINISHED or options["state"] == JobState.PAUSED):
             set_state(connection, job_id, options["state"])
         return read(connection, job_id), False
 

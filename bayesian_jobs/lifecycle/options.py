@@ -4,11 +4,12 @@ whether they come by query, body, YAML file or command line."""
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
-from bayesian_jobs.domain.durations import format_duration, parse_duration
+from bayesian_jobs.domain.durations import format_duration, parse_duration, parse_jitter, parse_period
 from bayesian_jobs.domain.job import (
     FIRST_PRIORITY,
     LAST_PRIORITY,
@@ -58,6 +59,19 @@ OPTIONS = (
     "tags",
     "state",
 )
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {
+        "timezone": "UTC",
+        "catch_up": CatchUp.LATEST,
+        "max_concurrent_runs": 1,
+        "overlap": Overlap.SKIP,
+        "priority": PRIORITY,
+        "tags": [],
+        "state": JobState.RUNNING,
+    }
+)
+"""What an option is that is left out, as far as it can be written out: the queue is that of the handler."""
+
 TRIGGER = ("periodically", "when", "end", "timezone")
 ARGUMENTS = ("handler", "kwargs")
 
@@ -113,7 +127,7 @@ def read_definition(reader: Reader, named: set[str], registry: Registry, now: da
 def policy(registry: Registry) -> dict[str, Callable[[Reader], Any]]:
     """How each of the options is read that depend on no other."""
     return {
-        "jitter": lambda reader: reader.text("jitter", parse_duration),
+        "jitter": lambda reader: reader.text("jitter", parse_jitter),
         "misfire_grace_time": lambda reader: reader.text("misfire_grace_time", parse_duration),
         "catch_up": lambda reader: reader.choice("catch_up", CatchUp) or CatchUp.LATEST,
         "max_concurrent_runs": lambda reader: reader.number("max_concurrent_runs", 1, MOST_CONCURRENT_RUNS) or 1,
@@ -210,7 +224,7 @@ def read_trigger(reader: Reader, now: datetime) -> Trigger | None:
         expression = reader.text("periodically", lambda text: parse_cron(text, timezone))
         trigger: Trigger = Cron(expression=expression or "", timezone=timezone, start=start, end=end)
     else:
-        period = reader.text("periodically", parse_duration)
+        period = reader.text("periodically", parse_period)
         trigger = Interval(start=start, period=period, end=end) if period else Once(at=start)
         if end is not None and "periodically" not in reader.options:
             reader.fault("end", "is for a periodic job")

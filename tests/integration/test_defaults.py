@@ -232,7 +232,6 @@ def test_a_changed_file_updates_the_definition_and_keeps_the_phase(service, dire
         ("when: 2026-01-01T03:00\n", "", "next_run_at", 3),
         ("kwargs", "misfire_grace_time: 1 hour\nkwargs", "misfire_grace_time", 3600),
         ("kwargs", "state: paused\nkwargs", "state", "paused"),
-        ("kwargs", "state: running\nkwargs", "state", "running"),
     ],
 )
 def test_a_changed_file_updates_each_option(service, directory, old, new, column, value):
@@ -465,6 +464,30 @@ def test_a_file_that_says_the_same_in_another_way_is_unchanged(service, director
     write(directory, text)
     assert registered(service, directory).unchanged == ["nightly"]
     assert service.job("nightly") == before
+
+
+DEFAULTS_WRITTEN_OUT = """
+timezone: UTC
+catch_up: latest
+max_concurrent_runs: 1
+overlap: skip
+queue: default
+priority: 5
+tags: []
+state: running
+"""
+
+
+@pytest.mark.parametrize("dropped", DEFAULTS_WRITTEN_OUT.split("\n")[1:-1])
+def test_a_default_that_a_file_writes_out_or_leaves_out_is_no_change(service, directory, dropped):
+    write(directory, FILE + DEFAULTS_WRITTEN_OUT)
+    registered(service, directory)
+    patched(service, priority=3, tags=["by hand"], queue="other", state="paused")
+    before = service.job("nightly")
+    for text in (DEFAULTS_WRITTEN_OUT.replace(dropped, ""), "", DEFAULTS_WRITTEN_OUT):
+        write(directory, FILE + text)
+        assert registered(service, directory).unchanged == ["nightly"]
+        assert service.job("nightly") == before
 
 
 @pytest.mark.parametrize("number", ["1.0e+22", "-0.0", "1e16", "0.1"])

@@ -72,6 +72,16 @@ def test_a_put_of_a_finished_job_begins_it_again_only_with_another_trigger(servi
     assert job["next_run_at"] > service.now()
 
 
+def test_a_finished_job_cannot_be_paused_whether_by_put_or_by_patch(service):
+    put(service, state="running")
+    before = service.execute_sql("UPDATE jobs SET state = 'finished', next_run_at = NULL RETURNING *")
+    for change in (lambda: put(service, state="paused"), lambda: patch(service, state="paused")):
+        with pytest.raises(InvalidOptions, match="state: 'paused': job 'job' has no fire time left"):
+            change()
+        assert service.execute_sql("SELECT * FROM jobs") == before
+    assert put(service, state="paused", periodically="1 hour")[0]["state"] == "paused"
+
+
 def test_patch_changes_what_it_names_and_nothing_else(service):
     before = service.add(periodically="1 hour", misfire_grace_time="5 minutes")
     after = patch(service, misfire_grace_time="10 minutes")
@@ -322,6 +332,8 @@ def test_what_an_edit_does_not_name_stays(service):
         ({"periodically": "1 day", "end": "soon"}, "end", ""),
         ({"periodically": "1 hour", "jitter": "1 hour"}, "jitter", "must be shorter than the period"),
         ({"jitter": "0 seconds"}, "jitter", "a duration must be longer than zero"),
+        ({"jitter": "24:00:01"}, "jitter", "a jitter is at most 1 day"),
+        ({"periodically": "0.999999 seconds"}, "periodically", "a period is at least 1 second"),
         ({"catch_up": "all"}, "catch_up", "needs misfire_grace_time, which says how far back"),
         ({"catch_up": "some"}, "catch_up", "must be one of latest, all, none"),
         ({"overlap": "allow"}, "overlap", "must be one of skip, queue_one"),
