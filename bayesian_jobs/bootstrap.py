@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
+from dramatiq.middleware import TimeLimit
 from sqlalchemy import Engine
 
 from bayesian_jobs.actors import declare_actors
@@ -55,7 +56,8 @@ def assemble(settings: Settings, process: str, pool_size: int = 5) -> Services:
 
 def handler_broker(services: Services) -> PostgresBroker:
     """A broker with an actor for every handler."""
-    broker = PostgresBroker(services.hot_engine)
+    # Of Dramatiq's middleware a run of a handler has use for none but this; each costs it some of its time.
+    broker = PostgresBroker(services.hot_engine, middleware=[TimeLimit()])
     workshop = Workshop(
         engine=services.engine,
         registry=services.registry,

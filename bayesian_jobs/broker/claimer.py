@@ -1,8 +1,9 @@
 """The one thread and the one connection by which a worker process lives on the database.
 
-In a round, which is one transaction, it records what came of runs and claims new ones, as many as threads are idle.
-In between it sleeps until a result is reported, a notification comes, the next queued run may be claimed, or its
-lease is to be renewed. Its session holds the advisory lock that says that the process lives.
+In a round, which is one transaction, it records what came of runs and claims new ones: as many as threads are idle,
+and where runs are short as many besides as the threads will begin within a moment (`pace.py`). In between it sleeps
+until a result is reported, a notification comes, the next queued run may be claimed, or its lease is to be renewed. Its
+session holds the advisory lock that says that the process lives.
 """
 
 import logging
@@ -17,6 +18,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.broker.handover import Demand, Handover
+from bayesian_jobs.broker.lookout import LATEST, Lookout
 from bayesian_jobs.broker.record import Result, record, record_singly
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.progress import Progress
@@ -30,18 +32,17 @@ from bayesian_jobs.presence.membership import (
     one_line,
     trouble,
 )
+from bayesian_jobs.store.begins import BEGIN_WITHIN
 from bayesian_jobs.store.claims import Claim, RunKey, claim_runs, next_claim_in, reject_runs
 from bayesian_jobs.store.engine import is_busy, is_lost
 from bayesian_jobs.store.processes import runs_to_cancel
 from bayesian_jobs.store.progress import keep_progress
 
-SOONEST, LATEST = 0.05, 1.0
-"""Seconds to wait before looking again for runs that are due and yet cannot be claimed: doubled each time."""
 RETRY_EVERY = 2.0
-POLL_EVERY = 10.0
-"""Seconds between looks for queued runs of which nobody has notified."""
 TELL_EVERY = 1.0
 """Seconds after which schedulers are told again that this process holds runs, when it claims more."""
+GATHER_FOR = 0.01
+"""Seconds for which results gather while the threads have enough to do."""
 CLOSE_WITHIN = 10.0
 
 log = logging.getLogger(__name__)
@@ -57,14 +58,10 @@ class Claimer(Thread):
         self._complaints = Complaints(log)
         self._membership = Membership(engine, "worker")
         self._closing = False
-        self._consumed: set[str] = set()
-        self._maybe_more = True
-        self._expecting = True
-        self._wait = SOONEST
+        self._lookout = Lookout()
         self._told_at = 0.0
         self._waiting: list[Result] = []
         self._retry_at = 0.0
-        self._look_at = 0.0
         self._renew_at = 0.0
 
     def close(self) -> None:
@@ -88,8 +85,8 @@ class Claimer(Thread):
             try:
                 with self._membership.join(self._held_runs()) as connection:
                     self._complaints.withdraw()
-                    self._look_at = self._renew_at = self._told_at = 0.0
-                    self._maybe_more = True
+                    self._renew_at = self._told_at = 0.0
+                    self._lookout.begin_anew()
                     self._serve(connection)
                 return
             except GivenUp:
@@ -116,7 +113,7 @@ class Claimer(Thread):
                 if is_lost(error):
                     raise
                 log.warning("a round failed; its results are recorded one by one: %s", one_line(error))
-                self._maybe_more, self._look_at = False, time.monotonic() + self._until_next(timedelta(0))
+                self._lookout.has_failed()
             self._sleep()
         self._keep_progress(connection, self.handover.take_progress())
         self._membership.end(connection)
@@ -159,14 +156,17 @@ class Claimer(Thread):
     def _round(self, connection: Connection) -> None:
         """Record and claim in one transaction. Results that cannot be recorded in it are recorded by themselves."""
         self._record_waiting(connection)
+        self.handover.hand_back_late()
         demand = self.handover.take()
         self._keep_progress(connection, demand.progress)
-        self._look_at_new(demand.queues)
-        look = demand.idle > 0 and bool(demand.queues) and self._is_worth_claiming(connection, demand.queues)
+        self._lookout.look_into(demand.queues)
+        wanted = demand.idle + demand.ahead > 0 and bool(demand.queues)
+        look = wanted and self._is_worth_claiming(connection, demand.queues)
         if not demand.results and not look:
             return
         held = [*demand.held, *(result.run.run_id for result in self._waiting)]
         self._waiting += demand.results
+        begin_by = time.monotonic() + BEGIN_WITHIN.total_seconds()
         with connection.begin():
             stale = record(connection, demand.results) if demand.results else 0
             claim = self._claim(connection, demand, held) if look else None
@@ -174,27 +174,22 @@ class Claimer(Thread):
         if stale:
             log.warning("%d results came too late: another attempt had taken over", stale)
         if claim is not None:
-            self._deliver(connection, claim)
+            self._deliver(connection, claim, demand.idle, begin_by)
 
     def _is_worth_claiming(self, connection: Connection, queues: list[str]) -> bool:
         """Whether something is expected in the queues; a poll without any sign of it only asks when there will be."""
-        if self._maybe_more:
+        if self._lookout.maybe_more:
             return True
-        if time.monotonic() < self._look_at:
+        if time.monotonic() < self._lookout.at:
             return False
-        if self._expecting:
+        if self._lookout.expecting:
             return True
         with connection.begin():
             wait = next_claim_in(connection, queues)
         if wait is not None and wait <= timedelta(0):
             return True
-        self._wait_for(wait)
+        self._lookout.wait_for(wait)
         return False
-
-    def _look_at_new(self, queues: list[str]) -> None:
-        if not self._consumed.issuperset(queues):
-            self._consumed.update(queues)
-            self._look_at, self._expecting = 0.0, True
 
     def _record_waiting(self, connection: Connection) -> None:
         """Results of a round that failed, one by one; those for which that fails too wait for a while. What has been
@@ -213,32 +208,26 @@ class Claimer(Thread):
         queues = demand.queues[first:] + demand.queues[:first]
         process_no = self._membership.process_no
         tell = time.monotonic() >= self._told_at + TELL_EVERY
-        claim = claim_runs(connection, process_no, queues, demand.idle, holding=held, lease=HOLDING.lease, tell=tell)
+        claim = claim_runs(
+            connection,
+            process_no,
+            queues,
+            demand.idle,
+            ahead=demand.ahead,
+            holding=held,
+            lease=HOLDING.lease,
+            tell=tell,
+        )
         if not claim.held:
             raise GivenUp
-        self._maybe_more = bool(claim.started or claim.rejected)
-        if self._maybe_more:
-            self._wait = SOONEST
+        if claim.started or claim.rejected:
+            self._lookout.has_found()
         else:
-            self._wait_for(next_claim_in(connection, queues))
+            self._lookout.wait_for(next_claim_in(connection, queues))
         return claim
 
-    def _wait_for(self, wait: timedelta | None) -> None:
-        self._look_at = time.monotonic() + self._until_next(wait)
-        self._expecting = wait is not None and wait.total_seconds() < POLL_EVERY
-
-    def _until_next(self, wait: timedelta | None) -> float:
-        """Seconds until it is worth looking again. What is due already and yet was not claimed (the service is
-        paused, others hold it) is looked at more and more rarely; a resumed service notifies."""
-        if wait is None:
-            return POLL_EVERY
-        if wait > timedelta(0):
-            return min(wait.total_seconds(), POLL_EVERY)
-        self._wait = min(self._wait * 2, LATEST)
-        return self._wait
-
-    def _deliver(self, connection: Connection, claim: Claim) -> None:
-        self.handover.deliver(claim.started)
+    def _deliver(self, connection: Connection, claim: Claim, idle: int, begin_by: float) -> None:
+        self.handover.deliver(claim.started, idle, begin_by)
         if claim.started:
             now = time.monotonic()
             self._renew_at = min(self._renew_at, now + HOLDING.renew_every)
@@ -255,13 +244,16 @@ class Claimer(Thread):
 
     def _sleep(self) -> None:
         """Until there is something to do. What is reported meanwhile rings the bell."""
-        idle = self.handover.idle_threads > 0 and bool(self.handover.queues)
-        new = not self.handover.queues <= self._consumed
-        if self.handover.results or (idle and (self._maybe_more or new)):
+        wanted = self.handover.wanted > 0 and bool(self.handover.queues)
+        soon = self._lookout.maybe_more or not self._lookout.consumes(self.handover.queues)
+        gathering = not self.handover.is_pressing
+        if not gathering and (self.handover.results or (wanted and soon)):
             return
         wake_at = min(
             self._renew_at,
-            self._look_at if idle else self._renew_at,
+            self.handover.begin_by(),
+            time.monotonic() + GATHER_FOR if gathering else self._renew_at,
+            self._lookout.at if wanted else self._renew_at,
             self._retry_at if self._waiting else self._renew_at,
         )
         self._bell.sleep(wake_at - time.monotonic(), self._membership.session)
@@ -270,7 +262,6 @@ class Claimer(Thread):
     def _heed(self, notified: set[str]) -> None:
         """What somebody has notified of: a queue in which something waits, or a run that is to be cancelled."""
         if notified & self.handover.queues:
-            self._maybe_more = True
-            self._wait = SOONEST
+            self._lookout.notified()
         if notified & self.handover.held_runs():
             self._renew_at = 0.0

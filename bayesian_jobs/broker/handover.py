@@ -1,12 +1,13 @@
 """What the threads of a worker and its claimer hand to each other: claimed runs one way, their results the other."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any
 
+from bayesian_jobs.broker.held import HeldRuns
 from bayesian_jobs.broker.record import Result
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.progress import Progress
@@ -17,14 +18,16 @@ from bayesian_jobs.store.claims import ClaimedRun, RunKey
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """What a round of the claimer has to do: results to record, and idle threads to find runs for.
+    """What a round of the claimer has to do: results to record, idle threads to find runs for, and how many runs to
+    find `ahead` of the threads besides.
 
-    `held` are the runs that are executing besides those whose results are here; `progress` is the last word of those
-    that execute no longer.
+    `held` are the runs that are held besides those whose results are here; `progress` is the last word of those that
+    execute no longer.
     """
 
     results: list[Result]
     idle: int
+    ahead: int
     queues: list[str]
     held: list[str]
     progress: Mapping[RunKey, Progress]
@@ -37,12 +40,10 @@ class Handover:
     """
 
     def __init__(self, capacity: int, bell: Bell) -> None:
-        self._capacity = capacity
         self._bell = bell
         self._lock = Lock()
         self._inboxes: dict[str, SimpleQueue[ClaimedRun]] = {}
-        self._executing: dict[RunKey, ClaimedRun] = {}
-        self._cancels: dict[RunKey, Callable[[], None]] = {}
+        self._held = HeldRuns(capacity)
         self._progress: dict[RunKey, Progress] = {}
         self._results: list[Result] = []
         self._open = True
@@ -62,39 +63,53 @@ class Handover:
         except Empty:
             return None
 
+    def begin(self, run: ClaimedRun) -> bool:
+        """A thread is about to execute the run. False: it must not any more; the run has been handed back."""
+        with self._lock:
+            held = self._held.get(run.key)
+            if held is None:
+                return False
+            if not held.is_late:
+                self._held.begin(held)
+                return True
+        self.hand_back_late()
+        return False
+
     def on_cancel(self, run: ClaimedRun, cancel: Callable[[], None]) -> None:
         """Have `cancel` called when somebody has asked for this run to be cancelled: by the claimer's thread, and again
         and again, until what came of the run is reported."""
-        with self._lock:
-            if run.key in self._executing:
-                self._cancels[run.key] = cancel
+        held = self._held.get(run.key)
+        if held is not None:
+            held.cancel = cancel
 
     def report(self, run: ClaimedRun, outcome: Outcome, message: Mapping[str, Any] | None = None) -> None:
         """Have the outcome recorded; only the first one that is reported of an attempt counts."""
         with self._lock:
-            if run.key in self._executing:
-                self._results.append(Result(run, outcome, message))
-                self._forget(run)
-        self._bell.ring()
+            self._report(run, outcome, message)
+            pressing = self._held.are_few
+        if pressing:
+            self._bell.ring()
 
     def note_progress(self, run: ClaimedRun, progress: Progress) -> None:
         """Have it kept soon. Only the latest word counts, and none after the run's end."""
         with self._lock:
-            if run.key in self._executing:
+            if run.key in self._held:
                 self._progress[run.key] = progress
 
     def release(self, run: ClaimedRun) -> None:
         """The thread is idle again; what came of the run has been recorded by somebody else."""
+        if run.key not in self._held:
+            return
         with self._lock:
-            reported = run.key not in self._executing
-            self._forget(run)
-        if not reported:
+            self._held.forget(run)
+            pressing = self._held.are_few
+        if pressing:
             self._bell.ring()
 
     def executing(self, run_id: str) -> ClaimedRun | None:
         """The run, if this process executes it now."""
         with self._lock:
-            same = [run for run in self._executing.values() if run.run_id == run_id]
+            same = [held.run for held in self._held.values() if held.run.run_id == run_id]
         return max(same, key=lambda run: run.attempt, default=None)
 
     def close(self) -> None:
@@ -111,9 +126,9 @@ class Handover:
         """The same, and hand back what is still executing as well."""
         self.close()
         with self._lock:
-            executing = list(self._executing.values())
-        for run in executing:
-            self.report(run, HandedBack(reasons.SHUT_DOWN))
+            for held in list(self._held.values()):
+                self._report(held.run, HandedBack(reasons.SHUT_DOWN, begun=held.begun_at is not None))
+        self._bell.ring()
 
     # What the claimer calls.
 
@@ -133,23 +148,29 @@ class Handover:
             return tuple(self._results)
 
     @property
-    def idle_threads(self) -> int:
+    def is_pressing(self) -> bool:
+        """Whether the claimer is to have its round now: threads are idle, or will be soon. Else more results gather."""
+        with self._lock:
+            return self._held.are_few
+
+    @property
+    def wanted(self) -> int:
         """How many runs may be claimed."""
         with self._lock:
-            return self._idle_threads()
+            return sum(self._wanted())
 
     def held_runs(self) -> set[str]:
         """The runs whose end has not been taken by a round yet."""
         with self._lock:
-            return {run.run_id for run in (*self._executing.values(), *(result.run for result in self._results))}
+            return {run_id for run_id, *_ in self._held} | {result.run.run_id for result in self._results}
 
     def take(self) -> Demand:
         """Take all results; they are the caller's to record from now on."""
         with self._lock:
             results, self._results = self._results, []
-            held = [run.run_id for run in self._executing.values()]
-            ended = {key: self._progress.pop(key) for key in [*self._progress] if key not in self._executing}
-            return Demand(results, self._idle_threads(), list(self._inboxes), held, ended)
+            held = [held.run.run_id for held in self._held.values()]
+            ended = {key: self._progress.pop(key) for key in [*self._progress] if key not in self._held}
+            return Demand(results, *self._wanted(), list(self._inboxes), held, ended)
 
     def take_progress(self) -> dict[RunKey, Progress]:
         """What has been noted of all runs since the last call."""
@@ -162,26 +183,43 @@ class Handover:
         with self._lock:
             self._progress = {**progress, **self._progress}
 
-    def deliver(self, runs: Iterable[ClaimedRun]) -> None:
-        """Hand over runs that have just been claimed; after `close` they go back."""
-        runs = list(runs)
+    def deliver(self, runs: Sequence[ClaimedRun], idle: int, begin_by: float) -> None:
+        """Hand over runs that have just been claimed: the first for `idle` threads, the others ahead of the threads, to
+        begin by a time of the monotonic clock or not at all. After `close` they go back."""
         with self._lock:
-            self._executing.update((run.key, run) for run in runs)
+            self._held.take_up(runs, idle, begin_by)
         for run in runs:
             self._inboxes[run.queue].put(run)
         if not self._open:
             self.close()
 
+    def begin_by(self) -> float:
+        """When the next of the runs that were claimed ahead must have begun, by the monotonic clock."""
+        with self._lock:
+            return self._held.begin_by
+
+    def hand_back_late(self) -> None:
+        """Hand back what was claimed ahead, and what no thread has begun in time."""
+        with self._lock:
+            late = self._held.late()
+            for run in late:
+                self._report(run, HandedBack(reasons.NOT_BEGUN, begun=False))
+        if late:
+            self._bell.ring()
+
     def cancel(self, run_ids: Collection[str]) -> None:
         """Tell those who execute these runs that they are to be cancelled. Who has not begun yet is told next time."""
         with self._lock:
-            cancels = [cancel for (run_id, *_), cancel in self._cancels.items() if run_id in run_ids]
+            cancels = [held.cancel for held in self._held.values() if held.run.run_id in run_ids]
         for cancel in cancels:
-            cancel()
+            if cancel is not None:
+                cancel()
 
-    def _forget(self, run: ClaimedRun) -> None:
-        self._executing.pop(run.key, None)
-        self._cancels.pop(run.key, None)
+    # Under the lock.
 
-    def _idle_threads(self) -> int:
-        return self._capacity - len(self._executing) if self._open else 0
+    def _report(self, run: ClaimedRun, outcome: Outcome, message: Mapping[str, Any] | None = None) -> None:
+        if self._held.forget(run):
+            self._results.append(Result(run, outcome, message))
+
+    def _wanted(self) -> tuple[int, int]:
+        return self._held.wanted if self._open else (0, 0)

@@ -1,10 +1,10 @@
 """A Dramatiq broker in PostgreSQL: a queued run is the message.
 
 Messages that code sends with Dramatiq itself (`actor.send()`) are runs without a job. Delays are kept in the row, so
-there are no delay queues. Nothing is prefetched: a message is claimed when a thread is idle, and to claim is to start.
+there are no delay queues. To claim a message is to start it: it is claimed when a thread is idle, or will be within a
+moment.
 """
 
-import json
 from collections.abc import Iterable
 from datetime import timedelta
 from threading import get_ident
@@ -14,19 +14,18 @@ import dramatiq
 from dramatiq.broker import Broker, Consumer, MessageProxy
 from dramatiq.errors import QueueJoinTimeout, QueueNotFound
 from dramatiq.message import Message
-from dramatiq.middleware import Middleware
+from dramatiq.middleware import Middleware, SkipMessage
 from sqlalchemy import Engine
 
 from bayesian_jobs.broker.claimer import Claimer
 from bayesian_jobs.broker.handover import Handover
+from bayesian_jobs.broker.messages import RunProxy, another_attempt, body_of, claimed
 from bayesian_jobs.domain import reasons
-from bayesian_jobs.domain.json_values import why_not_storable
-from bayesian_jobs.domain.run import Failed, HandedBack, RetryAt, Succeeded
-from bayesian_jobs.domain.storable import LONGEST_LINE, LONGEST_TRACEBACK, describe_exception, storable_text
+from bayesian_jobs.domain.run import Failed, HandedBack, Succeeded
+from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.errors import InvalidMessage
 from bayesian_jobs.interrupt import Cancellation
 from bayesian_jobs.presence.bell import Bell
-from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.runs import NewMessage, any_open, cancel_queued, is_uuid, send_messages
 
 UNKNOWN_ACTOR_DELAY = timedelta(seconds=5)
@@ -44,6 +43,7 @@ class PostgresBroker(Broker):
         self._claimer: Claimer | None = None
         self.add_middleware(ClaimerLife())
         self.add_middleware(CancelMessages())
+        self.add_middleware(BeginInTime())
 
     @property
     def claimer(self) -> Claimer:
@@ -94,7 +94,7 @@ class PostgresBroker(Broker):
             send_messages(connection, [new])
 
     def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 30000) -> Consumer:
-        """`prefetch` has no meaning here: no more runs are claimed than the worker has idle threads."""
+        """`prefetch` has no meaning here: what is claimed ahead of the threads follows from how short the runs are."""
         if queue_name not in self.queues:
             raise QueueNotFound(queue_name)  # type: ignore[no-untyped-call]
         return PostgresConsumer(self, queue_name, timeout / 1000)
@@ -176,6 +176,14 @@ class CancelMessages(Middleware):
         self.after_process_message(broker, message)
 
 
+class BeginInTime(Middleware):
+    """Skips what was claimed ahead of the threads and has waited for one too long: it has been handed back."""
+
+    def before_process_message(self, broker: Broker, message: MessageProxy) -> None:
+        if not postgres(broker).handover.begin(claimed(message)):
+            raise SkipMessage
+
+
 class PostgresConsumer(Consumer):
     """The claimed runs of one queue, as Dramatiq messages."""
 
@@ -217,57 +225,6 @@ class PostgresConsumer(Consumer):
     def requeue(self, messages: Iterable[MessageProxy]) -> None:
         for message in messages:
             self._broker.handover.report(claimed(message), HandedBack(reasons.SHUT_DOWN, begun=False))
-
-
-class RunProxy(MessageProxy):
-    """A claimed run as a message: of a job, the actor's argument is the run itself."""
-
-    def __init__(self, run: ClaimedRun) -> None:
-        body = run.message or {"args": [run], "kwargs": {}, "options": options_of(run)}
-        super().__init__(
-            Message(
-                queue_name=run.queue,
-                actor_name=run.actor,
-                args=tuple(body["args"]),
-                kwargs=body["kwargs"],
-                options=body["options"],
-                message_id=run.run_id,
-                message_timestamp=int(run.queued_at.timestamp() * 1000),
-            )
-        )
-        self.run = run
-
-
-def options_of(run: ClaimedRun) -> dict[str, Any]:
-    """What Dramatiq is to do differently from what the actor says."""
-    return {} if run.time_limit is None else {"time_limit": max(run.time_limit // timedelta(milliseconds=1), 1)}
-
-
-def body_of(message: Message[Any]) -> dict[str, Any]:
-    """What a run keeps of a message. Raises InvalidMessage if JSON, or JSONB, cannot."""
-    body = {"args": message.args, "kwargs": message.kwargs, "options": message.options}
-    try:
-        kept: dict[str, Any] = json.loads(json.dumps(body, allow_nan=False))
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidMessage(message.actor_name, str(error)) from error
-    if reason := why_not_storable(kept):
-        raise InvalidMessage(message.actor_name, f"it {reason}")
-    return kept
-
-
-def another_attempt(message: Message[Any], delay: timedelta) -> tuple[RetryAt, dict[str, Any]]:
-    """What came of the attempt whose message Dramatiq sends again, and what the next one is to find in it."""
-    traceback = storable_text(str(message.options.get("traceback") or "sent again"), LONGEST_TRACEBACK)
-    if "traceback" in message.options:
-        message.options["traceback"] = traceback
-    last_line = storable_text(traceback.rstrip().rpartition("\n")[2], LONGEST_LINE)
-    return RetryAt(delay, last_line, traceback), body_of(message)
-
-
-def claimed(message: MessageProxy) -> ClaimedRun:
-    if not isinstance(message, RunProxy):
-        raise TypeError(f"{message!r} did not come from this broker")
-    return message.run
 
 
 def postgres(broker: Broker) -> PostgresBroker:

@@ -22,6 +22,7 @@ from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_opt
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED, Pause, parse_change
 from bayesian_jobs.store import audit
 from bayesian_jobs.store import jobs as store
+from bayesian_jobs.store.begins import wait_for_begins
 from bayesian_jobs.store.engine import Transactions, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
 from bayesian_jobs.store.requests import open_runs_of
@@ -116,6 +117,7 @@ def delete(engine: Transactions, job_id: str, condition: Condition = UNCONDITION
 def remove(connection: Connection, job: Job) -> None:
     """Remove a locked job and cancel its queued runs."""
     store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_DELETED)
+    wait_for_begins(connection, job["job_no"])
     store.delete_job(connection, job["job_no"])
     audit.enter(connection, Action.JOB_REMOVED, job_id=job["job_id"])
 
@@ -133,6 +135,7 @@ def pause(connection: Connection, job: Job, words: Pause) -> None:
     changes = {"state": JobState.PAUSED, "paused_at": func.clock_timestamp(), **words.columns}
     store.change_job(connection, job["job_no"], changes)
     store.cancel_queued_runs(connection, job["job_no"], reasons.CANCELLED_PAUSED)
+    wait_for_begins(connection, job["job_no"])
     audit.enter(connection, Action.JOB_PAUSED, job_id=job["job_id"], details=words.told)
     if words.until:
         notify_jobs_changed(connection)

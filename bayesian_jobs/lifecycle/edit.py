@@ -22,6 +22,7 @@ from bayesian_jobs.lifecycle.options import check_fires, parse_changes, parse_op
 from bayesian_jobs.lifecycle.reader import member_of
 from bayesian_jobs.store import audit
 from bayesian_jobs.store import jobs as store
+from bayesian_jobs.store.begins import wait_for_begins
 from bayesian_jobs.store.engine import Transactions, Unreadable, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
 
@@ -106,6 +107,7 @@ def replace(connection: Connection, registry: Registry, job: Job, spec: JobSpec)
         queue=changes["queue"],
         priority=changes["priority"],
     )
+    wait_for_begins(connection, job["job_no"])
     notify_jobs_changed(connection)
 
 

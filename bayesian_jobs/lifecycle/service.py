@@ -7,6 +7,7 @@ from bayesian_jobs.domain.job import JobState
 from bayesian_jobs.lifecycle.pauses import parse_change
 from bayesian_jobs.store import audit
 from bayesian_jobs.store import service as store
+from bayesian_jobs.store.begins import wait_for_all_begins
 from bayesian_jobs.store.engine import Transactions
 from bayesian_jobs.store.jobs import queues_with_queued_runs
 from bayesian_jobs.store.notifications import notify_jobs_changed, notify_runs_queued
@@ -16,12 +17,14 @@ def change_state(
     engine: Transactions, state: str, *, reason: str | None = None, until: str | None = None
 ) -> store.Service:
     """Pause the service, for a `reason` and `until` a time if they are given, or set it running again. When this
-    returns, no run is created or started under the state that was before; after a pause, what fell due meanwhile is
-    judged like after a downtime. Raises InvalidOptions."""
+    returns, no run is created, started or begun under the state that was before; after a pause, what fell due meanwhile
+    is judged like after a downtime. Raises InvalidOptions."""
     wanted, words = parse_change(engine, state, reason, until)
     with engine.begin() as connection:
         store.change_state(connection, wanted, words.reason, words.until)
         paused = wanted == JobState.PAUSED
+        if paused:
+            wait_for_all_begins(connection)
         audit.enter(connection, Action.SERVICE_PAUSED if paused else Action.SERVICE_RESUMED, details=words.told)
         wake_everybody(connection)
         return store.read(connection)

@@ -1,14 +1,14 @@
 """Claiming queued runs, which starts them.
 
-A worker process claims no more runs than it has idle threads, so a claim is a start: there is no run that waits in a
-worker's memory.
+A claim is a start. What a worker process claims beyond its idle threads begins within a moment or goes back: see
+store/begins.py.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
@@ -40,7 +40,8 @@ due AS MATERIALIZED (
     SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue)
     CROSS JOIN generate_series({FIRST_PRIORITY}, {LAST_PRIORITY}) AS p(priority)
     CROSS JOIN LATERAL (
-        SELECT run_id, scheduled_for, job_no, job_version, attempt, begun, requested, queued_at, claim_at, kwargs
+        SELECT run_id, scheduled_for, job_no, job_version, attempt, recoveries, begun, requested, queued_at, claim_at,
+               kwargs
         FROM runs
         WHERE queue = q.queue AND priority = p.priority::smallint AND claim_at <= (SELECT now FROM clock)
         ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
@@ -48,11 +49,16 @@ due AS MATERIALIZED (
     WHERE (SELECT state FROM service) = 'running'
     LIMIT %(limit)s::bigint
 ),
+-- What has been taken back from a dead worker may have killed it: nothing waits in memory beside it, nor it there.
+placed AS (
+    SELECT due.*, row_number() OVER () AS place FROM due
+),
 judged AS (
-    SELECT r.run_id, r.scheduled_for, coalesce(r.kwargs, j.kwargs) AS kwargs,
+    SELECT r.run_id, r.scheduled_for, r.place, coalesce(r.kwargs, j.kwargs) AS kwargs,
            j.max_retries, j.retry_delay, j.time_limit, {VERDICT} AS verdict
-    FROM due AS r CROSS JOIN clock LEFT JOIN jobs AS j ON j.job_no = r.job_no
-    WHERE r.job_no IS NULL OR j.job_no IS NULL OR j.version >= r.job_version
+    FROM placed AS r CROSS JOIN clock LEFT JOIN jobs AS j ON j.job_no = r.job_no
+    WHERE (r.job_no IS NULL OR j.job_no IS NULL OR j.version >= r.job_version)
+      AND (r.place <= %(idle)s::bigint OR r.recoveries = 0)
 ),
 started AS (
     UPDATE runs AS r
@@ -74,9 +80,9 @@ held AS (
 told AS MATERIALIZED (
     SELECT pg_notify('{JOBS_CHANGED}', '{HELD}') FROM started WHERE %(tell)s::bool LIMIT 1
 )
-SELECT d.run_id, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
-       s.queue, s.queued_at, s.kwargs::text, s.message::text, s.flow_id::text, s.task,
-       s.max_retries, s.retry_delay, s.time_limit,
+SELECT d.run_id::text, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
+       s.queue, s.queued_at, coalesce(s.kwargs::text, '{{}}'), s.message::text, s.flow_id::text, s.task,
+       s.max_retries, s.retry_delay, s.time_limit, -- so far the fields of ClaimedRun
        (SELECT process_no FROM held) AS held, (SELECT count(*) FROM told) AS told
 FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
 """
@@ -129,8 +135,7 @@ RunKey = tuple[str, datetime, int]
 """run_id, scheduled_for, attempt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimedRun:
+class ClaimedRun(NamedTuple):
     """A run that this process has started and must report the end of.
 
     `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options;
@@ -177,6 +182,9 @@ class ClaimedRun:
         return self.run_id, self.scheduled_for, self.attempt
 
 
+FIELDS = len(ClaimedRun._fields)
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """What a claim found. `rejected`: runs that may not start, for `reject_runs`. `held`: False when this process
@@ -197,20 +205,22 @@ def claim_runs(
     *,
     holding: Sequence[str],
     lease: timedelta,
+    ahead: int = 0,
     tell: bool = True,
 ) -> Claim:
     """Start up to `limit` due runs of `queues`, the first queue first and in each those of the lowest priority, and
-    note them as held by the process.
+    note them as held by the process; and up to `ahead` more that have never been taken back from a dead worker.
 
     Takes the service lock (shared) and row locks on the runs; skips runs that others have locked. `holding` are the
-    runs that the process executes already. `tell`: notify the schedulers that somebody holds runs.
+    runs that the process holds already. `tell`: notify the schedulers that somebody holds runs.
     """
     rows = claim_statement.run(
         connection,
         {
             "process_no": process_no,
             "queues": list(queues),
-            "limit": limit,
+            "limit": limit + ahead,
+            "idle": limit,
             "holding": list(holding),
             "lease": lease,
             "tell": tell,
@@ -218,32 +228,10 @@ def claim_runs(
     )
     started = [row for row in rows if row.attempt is not None]
     return Claim(
-        started=[claimed_run(row) for row in started],
-        rejected=[(str(row.run_id), row.scheduled_for) for row in rows if row.attempt is None],
+        started=[ClaimedRun._make(row[:FIELDS]) for row in started],
+        rejected=[(row.run_id, row.scheduled_for) for row in rows if row.attempt is None],
         held=not started or started[0].held is not None,
         told=bool(started) and started[0].told > 0,
-    )
-
-
-def claimed_run(row: Any) -> ClaimedRun:
-    return ClaimedRun(
-        run_id=str(row.run_id),
-        scheduled_for=row.scheduled_for,
-        job_no=row.job_no,
-        job_id=row.job_id,
-        attempt=row.attempt,
-        failures=row.failures,
-        recoveries=row.recoveries,
-        actor=row.actor,
-        queue=row.queue,
-        queued_at=row.queued_at,
-        kwargs_json=row.kwargs or "{}",
-        message_json=row.message,
-        flow_id=row.flow_id,
-        task=row.task,
-        max_retries=row.max_retries,
-        retry_delay=row.retry_delay,
-        time_limit=row.time_limit,
     )
 
 

@@ -268,7 +268,7 @@ def test_an_outcome_whose_run_somebody_holds_is_kept_for_later(queued):
 
 @pytest.mark.parametrize(("recoveries", "outcome"), [(0, HandedBack), (MAX_RECOVERIES, Failed)])
 def test_a_run_whose_commit_got_no_answer_is_tried_again_only_so_often(queued, recoveries, outcome):
-    run = replace(queued.claim_one(), recoveries=recoveries)
+    run = queued.claim_one()._replace(recoveries=recoveries)
     with execution_of(run, queued.engine) as execution:
         pid = execution.connection.connection.driver_connection.info.backend_pid
         queued.execute_sql("SELECT pg_terminate_backend(:pid, 5000)", pid=pid)
@@ -416,7 +416,7 @@ def test_what_was_claimed_and_no_thread_has_begun_goes_back_at_once_when_the_wor
     claimer.handover.consume("default")
     claim = claimed(service)
     with service.engine.connect() as connection:
-        claimer._deliver(connection, claim)
+        claimer._deliver(connection, claim, idle=1, begin_by=0.0)
     claimer.handover.close()
     assert handed_back(claimer) == [(claim.started[0].key, False)]
 
@@ -427,7 +427,7 @@ def test_what_was_still_being_claimed_when_the_worker_stopped_goes_back_too(serv
     claim = claimed(service)
     claimer.handover.close()
     with service.engine.connect() as connection:
-        claimer._deliver(connection, claim)
+        claimer._deliver(connection, claim, idle=1, begin_by=0.0)
     assert handed_back(claimer) == [(claim.started[0].key, False)]
 
 
@@ -443,7 +443,7 @@ def test_a_run_whose_result_waits_to_be_recorded_is_held_when_others_are_claimed
         claimer.handover.release(first)
         service.add("second")
         service.dispatch()
-        claimer._maybe_more = True
+        claimer._lookout.maybe_more = True
         claimer._round(connection)
         second = claimer.handover.next_run("default", 1)
         ((held,),) = service.execute_sql("SELECT holding::text[] FROM processes WHERE ended_at IS NULL")
