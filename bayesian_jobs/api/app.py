@@ -8,6 +8,7 @@ from bayesian_jobs.api.guards import Guards
 from bayesian_jobs.api.operation import is_public
 from bayesian_jobs.api.rate import Rate
 from bayesian_jobs.bootstrap import Services
+from bayesian_jobs.domain.caller import ANYBODY
 
 BASE = "/api/v1"
 SHORT_PATHS = ("/", BASE, f"{BASE}/", f"{BASE}/ui")
@@ -41,7 +42,7 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
         "/ui/": documentation.Page(),
     }
     if trust is None and services.settings.auth == "none":
-        trust = Trust("local", rate=Rate(services.settings.rate_limit))
+        trust = Trust(ANYBODY, rate=Rate(services.settings.rate_limit))
     guards = Guards(page=f"{BASE}/ui", host=services.settings.host if trust else None)
     public = {*SHORT_PATHS, *(f"{BASE}{path}" for path, resource in routes.items() if is_public(resource))}
     authentication = trust or Tokens(engine, public, f"{BASE}/ui/", Rate(services.settings.rate_limit))

@@ -6,6 +6,7 @@ from sqlalchemy import Engine
 from bayesian_jobs.api import codec, media
 from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.operation import ACCESS, Body, operation
+from bayesian_jobs.domain.caller import ANYBODY
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.lifecycle import tokens
 
@@ -32,8 +33,9 @@ class Tokens:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Make a token.
 
-        Its text is in this answer and nowhere else.
+        Its text is in this answer and nowhere else. Needs a token itself, also where all else needs none.
         """
+        check_known(req)
         token, text = tokens.create(signed(self.engine, req), media.read_object(req, required=True))
         resp.media = {"token": codec.token(token), "secret": text}
         resp.status = falcon.HTTP_201
@@ -49,7 +51,16 @@ class Token:
     def on_delete(self, req: falcon.Request, resp: falcon.Response, token_name: str) -> None:
         """Revoke a token for good.
 
-        From the answer on it entitles to nothing.
+        From the answer on it entitles to nothing. Needs a token itself, also where all else needs none.
         """
+        check_known(req)
         media.refuse_body(req)
         resp.media = {"token": codec.token(tokens.revoke(signed(self.engine, req), token_name))}
+
+
+def check_known(req: falcon.Request) -> None:
+    """Without authentication nobody decides who will be let in once there is one: a token that anybody on the machine
+    has made would stay good. Raises falcon.HTTPForbidden."""
+    if req.context.caller.who == ANYBODY:
+        text = "Without authentication (JOBS_AUTH=none) only the command line does this: `bayesian-jobs token …`"
+        raise falcon.HTTPForbidden(description=text)

@@ -1,8 +1,12 @@
 """Who asks for something, and what that entitles them to."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from bayesian_jobs.domain.tokens import Scope
+
+ANYBODY: Final = "local"
+"""Who asks from this machine without authentication."""
 
 
 @dataclass(frozen=True, slots=True)

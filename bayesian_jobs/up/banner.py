@@ -34,8 +34,7 @@ def banner(configured: Settings, report: Report, pids: Mapping[str, int], *, dsn
             "",
             *(f" {name:<13} {text}" for name, text in facts),
             "",
-            " Try it:",
-            f" {request(configured)}",
+            *(f" {line}" for line in attempt(configured)),
             "",
             " Ctrl-C stops everything",
             RULE,
@@ -66,11 +65,23 @@ def default_jobs(configured: Settings, report: Report) -> Sequence[tuple[str, st
     return [("Default jobs", usable), *(("", text) for text in doubtful)]
 
 
-def request(configured: Settings) -> str:
+def attempt(configured: Settings) -> Sequence[str]:
+    """What to try, and what that needs first."""
+    if configured.auth == "none":
+        return "Try it:", request(configured, "curl")
+    return (
+        "Try it, with a token in place of TOKEN. One is made by:",
+        "bayesian-jobs token create NAME --scope write",
+        "",
+        request(configured, "curl -H 'Authorization: Bearer TOKEN'"),
+    )
+
+
+def request(configured: Settings, curl: str) -> str:
     """A command to paste: the flow's request where flows are configured, else one that only looks."""
     if configured.flows_file is None:
-        return f"curl '{base_url(configured)}/jobs'"
+        return f"{curl} '{base_url(configured)}/jobs'"
     return (
-        f"curl -X POST -H 'Content-Type: application/json' -d '{EXAMPLE}'"
+        f"{curl} -X POST -H 'Content-Type: application/json' -d '{EXAMPLE}'"
         f" '{base_url(configured)}/jobs/flow-scheduling?state=running'"
     )

@@ -7,6 +7,7 @@ from falcon import testing
 from sqlalchemy import Connection, Engine, text
 
 from bayesian_jobs.api.app import create_app
+from bayesian_jobs.api.authentication import Trust
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.settings import Settings
 
@@ -19,6 +20,13 @@ def client_on(
     settings = Settings(host=host, auth=auth, rate_limit=rate_limit)
     services = SimpleNamespace(engine=engine, registry=registry, settings=settings)
     return testing.TestClient(create_app(services), headers={"Host": HOST})  # type: ignore[arg-type]
+
+
+def commanding(engine: Engine, registry: Registry) -> testing.TestClient:
+    """The API as the command line asks it: without needing a token."""
+    services = SimpleNamespace(engine=engine, registry=registry, settings=Settings())
+    app = create_app(services, Trust("command line"))  # type: ignore[arg-type]
+    return testing.TestClient(app, headers={"Host": HOST})
 
 
 def add_job(client: testing.TestClient, job_id: str, **options: Any) -> dict[str, Any]:

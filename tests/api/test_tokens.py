@@ -5,7 +5,7 @@ from typing import Any
 
 import falcon
 import pytest
-from api_steps import add_job, assert_problem, client_on
+from api_steps import add_job, assert_problem, client_on, commanding
 from falcon import inspect, testing
 from sqlalchemy import Connection, Engine, create_engine, text
 
@@ -24,11 +24,16 @@ def closed(engine: Engine, registry: Registry) -> testing.TestClient:
 
 
 @pytest.fixture
-def token_of(client: testing.TestClient) -> Callable[..., str]:
+def command_line(engine: Engine, registry: Registry) -> testing.TestClient:
+    return commanding(engine, registry)
+
+
+@pytest.fixture
+def token_of(command_line: testing.TestClient) -> Callable[..., str]:
     """Makes tokens, as the command line does: without needing one."""
 
     def make(name: str, scope: str = "read", **options: Any) -> str:
-        answer = client.simulate_post(f"{BASE}/tokens", json={"name": name, "scope": scope, **options})
+        answer = command_line.simulate_post(f"{BASE}/tokens", json={"name": name, "scope": scope, **options})
         assert answer.status_code == 201, answer.text
         secret: str = answer.json["secret"]
         return secret
@@ -169,18 +174,18 @@ def test_a_digest_is_compared_also_if_no_token_has_the_prefix(monkeypatch: pytes
 
 
 def test_a_revoked_token_opens_nothing_from_the_answer_on(
-    closed: testing.TestClient, client: testing.TestClient, token_of: Callable[..., str]
+    closed: testing.TestClient, command_line: testing.TestClient, token_of: Callable[..., str]
 ) -> None:
     token = token_of("one", "admin")
     assert closed.simulate_get(f"{BASE}/jobs", headers=bearing(token)).status_code == 200
 
-    revoked = client.simulate_delete(f"{BASE}/tokens/one")
+    revoked = command_line.simulate_delete(f"{BASE}/tokens/one")
 
     assert revoked.json["token"]["revoked_at"] is not None
     answer = closed.simulate_get(f"{BASE}/jobs", headers=bearing(token))
     assert assert_problem(answer, 401)["error"] == "The token has been revoked"
-    assert client.simulate_delete(f"{BASE}/tokens/one").json == revoked.json
-    again = client.simulate_post(f"{BASE}/tokens", json={"name": "one", "scope": "read"})
+    assert command_line.simulate_delete(f"{BASE}/tokens/one").json == revoked.json
+    again = command_line.simulate_post(f"{BASE}/tokens", json={"name": "one", "scope": "read"})
     assert_problem(again, 409)
 
 
@@ -223,11 +228,28 @@ def test_a_token_that_somebody_has_locked_still_opens(
         assert closed.simulate_get(f"{BASE}/jobs", headers=bearing(token)).status_code == 200
 
 
-def test_a_list_tells_everything_but_the_secrets(client: testing.TestClient, token_of: Callable[..., str]) -> None:
+def test_without_authentication_nobody_makes_or_revokes_a_token_over_http(
+    client: testing.TestClient, token_of: Callable[..., str]
+) -> None:
+    """It would be good once there is authentication."""
+    token_of("one")
+
+    for answer in (
+        client.simulate_post(f"{BASE}/tokens", json={"name": "mine", "scope": "admin"}),
+        client.simulate_delete(f"{BASE}/tokens/one"),
+    ):
+        assert "only the command line does this" in assert_problem(answer, 403)["error"]
+    (kept,) = client.simulate_get(f"{BASE}/tokens").json["tokens"]
+    assert (kept["name"], kept["revoked_at"]) == ("one", None)
+
+
+def test_a_list_tells_everything_but_the_secrets(
+    command_line: testing.TestClient, token_of: Callable[..., str]
+) -> None:
     secret = token_of("two", "write", expires="2100-01-01T00:00:00Z").split(".")[1]
     token_of("one")
 
-    answer = client.simulate_get(f"{BASE}/tokens")
+    answer = command_line.simulate_get(f"{BASE}/tokens")
 
     assert [each["name"] for each in answer.json["tokens"]] == ["one", "two"]
     assert answer.json["tokens"][1]["expires_at"] == "2100-01-01T00:00:00Z"
@@ -252,12 +274,12 @@ def test_a_list_tells_everything_but_the_secrets(client: testing.TestClient, tok
     ],
 )
 def test_a_token_that_cannot_be_meant_is_refused(
-    client: testing.TestClient, options: dict[str, Any], error: str
+    command_line: testing.TestClient, options: dict[str, Any], error: str
 ) -> None:
-    answer = client.simulate_post(f"{BASE}/tokens", json=options)
+    answer = command_line.simulate_post(f"{BASE}/tokens", json=options)
 
     assert error in assert_problem(answer, 400)["error"]
-    assert client.simulate_get(f"{BASE}/tokens").json["tokens"] == []
+    assert command_line.simulate_get(f"{BASE}/tokens").json["tokens"] == []
 
 
 def test_a_proxy_may_pass_any_host_if_a_token_comes_with_it(

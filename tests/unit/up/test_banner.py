@@ -63,6 +63,18 @@ def test_without_flows_the_request_to_try_only_looks():
     assert " curl 'http://127.0.0.1:34000/api/v1/jobs'" in lines
 
 
+def test_where_the_api_asks_for_tokens_it_says_how_to_make_one_and_where_it_goes():
+    lines = written(replace(CONFIGURED, auth="tokens"))
+    at = lines.index(" bayesian-jobs token create NAME --scope write")
+    words = shlex.split(lines[at + 2])
+    assert words[:3] == ["curl", "-H", "Authorization: Bearer TOKEN"]
+    assert words[-1] == "http://127.0.0.1:34000/api/v1/jobs/flow-scheduling?state=running"
+
+
+def test_without_authentication_there_is_no_talk_of_tokens():
+    assert "token" not in "".join(written()).lower()
+
+
 def test_no_default_jobs_at_all_is_said():
     configured = replace(CONFIGURED, default_jobs_dir=Path("/nowhere"))
     assert " Default jobs  none in /nowhere" in written(configured, Report())
