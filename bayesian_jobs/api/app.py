@@ -6,11 +6,11 @@ from bayesian_jobs.api import audit, documentation, handlers, jobs, media, opena
 from bayesian_jobs.api.authentication import Tokens, Trust
 from bayesian_jobs.api.guards import Guards
 from bayesian_jobs.api.operation import is_public
+from bayesian_jobs.api.places import BASE
 from bayesian_jobs.api.rate import Rate
 from bayesian_jobs.bootstrap import Services
 from bayesian_jobs.domain.caller import ANYBODY
 
-BASE = "/api/v1"
 SHORT_PATHS = ("/", BASE, f"{BASE}/", f"{BASE}/ui")
 
 

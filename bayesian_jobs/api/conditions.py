@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import falcon
@@ -25,9 +26,16 @@ IF_NONE_MATCH = Parameter(
 )
 
 
+IF_SAME_STATE = replace(IF_MATCH, description="Only if the service still has this `ETag`, or one of several")
+
+
 def show(resp: falcon.Response, job: Mapping[str, Any]) -> None:
     """Give the answer the job's tag."""
-    resp.set_header("ETag", f'"{tag(job)}"')
+    show_tag(resp, tag(job))
+
+
+def show_tag(resp: falcon.Response, tag: str) -> None:
+    resp.set_header("ETag", f'"{tag}"')
 
 
 def read(req: falcon.Request) -> Condition:

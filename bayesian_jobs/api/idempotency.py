@@ -15,12 +15,13 @@ from sqlalchemy import Engine
 from bayesian_jobs.api import media
 from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.parameters import Parameter
+from bayesian_jobs.api.places import LOCATION
 from bayesian_jobs.errors import Fault, InvalidOptions, KeyReused
 from bayesian_jobs.store import idempotency as store
 from bayesian_jobs.store.engine import Transactions, Within
 
 LONGEST: Final = 255
-KEPT_HEADERS = ("ETag",)
+KEPT_HEADERS = ("ETag", LOCATION)
 REPLAYED = "Idempotent-Replayed"
 IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",

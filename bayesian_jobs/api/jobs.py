@@ -6,7 +6,7 @@ from typing import Any
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, conditions, cursors, dry_run, idempotency, media, pages, parameters
+from bayesian_jobs.api import codec, conditions, cursors, dry_run, idempotency, media, pages, parameters, places
 from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.conditions import IF_MATCH, IF_NONE_MATCH
 from bayesian_jobs.api.dry_run import DRY_RUN
@@ -133,7 +133,9 @@ class Job:
 
             def put(on: Transactions) -> codec.Row:
                 job, created = edit.put(on, self.registry, job_id, options, condition)
-                resp.status = falcon.HTTP_201 if created else falcon.HTTP_200
+                if created:
+                    resp.status = falcon.HTTP_201
+                    places.show(resp, places.of_job(job_id))
                 return job
 
             self._change(req, resp, job_id, put, codec.one_job)
@@ -242,6 +244,7 @@ def add(
     def carry_out(transactions: Transactions) -> None:
         job = define.create(transactions, registry, options)
         conditions.show(resp, job)
+        places.show(resp, places.of_job(job["job_id"]))
         resp.media = codec.one_job(job)
         resp.status = falcon.HTTP_201
 

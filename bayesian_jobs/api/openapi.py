@@ -22,6 +22,7 @@ from bayesian_jobs.api.operation import (
     Operation,
 )
 from bayesian_jobs.api.parameters import ANY_JOB_ID, Parameter
+from bayesian_jobs.api.places import LOCATION
 from bayesian_jobs.handlers.registry import Registry
 
 Routes = dict[str, object]
@@ -37,6 +38,17 @@ TAGGED_IF_THERE_IS_ONE = ("JobPut", "JobPatched", "DryRun")
 ETAG: dict[str, Any] = {
     "description": "Changes with the job's definition and state, not with its runs; for `If-Match`",
     "schema": {"type": "string", "pattern": r'^"\d+-\d+"$'},
+}
+ETAG_OF_SERVICE: dict[str, Any] = {
+    "description": "Changes with the state of the service, and with what is said of a pause; for `If-Match`",
+    "schema": {"type": "string", "pattern": '^"[0-9a-f]{16}"$'},
+    "required": True,
+}
+PLACED = ("JobAdded", "RunRequested")
+LOCATION_HEADER: dict[str, Any] = {
+    "description": "Where the job, or the run, is found",
+    "schema": {"type": "string", "format": "uri-reference"},
+    "required": True,
 }
 REPLAYED_HEADER: Mapping[str, Any] = {
     "description": "The request was carried out before, under its `Idempotency-Key`; this is what was answered then",
@@ -204,5 +216,9 @@ def _headers(status: int, schema: str, operation: Operation) -> Iterator[tuple[s
         yield "ETag", ETAG | {"required": True}
     if schema in TAGGED_IF_THERE_IS_ONE:
         yield "ETag", ETAG
+    if schema == "ServiceState":
+        yield "ETag", ETAG_OF_SERVICE
+    if status in (HTTPStatus.CREATED, HTTPStatus.ACCEPTED) and schema in PLACED:
+        yield LOCATION, LOCATION_HEADER
     if IDEMPOTENCY_KEY in operation.headers and status < 300:
         yield REPLAYED, REPLAYED_HEADER

@@ -11,6 +11,7 @@ import falcon
 from bayesian_jobs.api import parameters
 from bayesian_jobs.api.parameters import Parameter
 from bayesian_jobs.domain.tokens import Scope
+from bayesian_jobs.errors import Fault, InvalidOptions
 
 ADD_JOBS = "Add new jobs"
 JOBS_OPTIONS = "Jobs options"
@@ -22,6 +23,15 @@ DOCUMENTATION = "Documentation"
 
 EVERYBODY: Final = None
 """In place of a scope: answered without a token, too."""
+
+CONDITIONS = ("If-Match", "If-None-Match")
+PRECAUTIONS: Final[Mapping[str, Sequence[str]]] = {
+    "POST": (*CONDITIONS, "Idempotency-Key"),
+    "PUT": CONDITIONS,
+    "PATCH": CONDITIONS,
+    "DELETE": CONDITIONS,
+}
+"""By method, the headers that keep a change from being made; PUT, PATCH and DELETE twice come to the same as once."""
 
 Responder = Callable[..., None]
 
@@ -69,6 +79,7 @@ def operation(
             if find is not None:
                 find(resource, **path)
             req.context.query = parameters.query(req, query)
+            refuse_untaken(req, headers)
             responder(resource, req, resp, **path)
 
         summary, _, description = inspect.cleandoc(responder.__doc__ or "").partition("\n\n")
@@ -86,6 +97,19 @@ def operation(
         return respond
 
     return decorate
+
+
+def refuse_untaken(req: falcon.Request, headers: Sequence[Parameter]) -> None:
+    """A header that asks for a change to be made only if something holds must not be passed over by a request that
+    does not look at it. Raises InvalidOptions."""
+    taken = {each.name for each in headers}
+    faults = [
+        Fault(name, value, "is not taken by this request, which would do its work regardless")
+        for name in PRECAUTIONS.get(req.method, ())
+        if name not in taken and (value := req.get_header(name)) is not None
+    ]
+    if faults:
+        raise InvalidOptions(faults)
 
 
 class NoScope(Exception):

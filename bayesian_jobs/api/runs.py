@@ -7,8 +7,8 @@ from typing import Any
 import falcon
 from sqlalchemy import Engine
 
-from bayesian_jobs.api import codec, cursors, idempotency, media, pages, parameters
-from bayesian_jobs.api.audit import signed
+from bayesian_jobs.api import codec, conditions, cursors, idempotency, media, pages, parameters, places
+from bayesian_jobs.api.conditions import IF_MATCH
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
 from bayesian_jobs.api.parameters import AFTER_RUN, LIMIT, RUN_STATE
@@ -23,6 +23,7 @@ from bayesian_jobs.store.engine import Transactions
 PAGE = (RUN_STATE, LIMIT, AFTER_RUN)
 REQUESTING = {202: "RunRequested", 404: "Problem", 409: "Problem"}
 ONCE = REQUESTING | {422: "Problem"}
+RUNNING_NOW = ONCE | {412: "Problem"}
 RETRYING = ONCE | {413: "Problem", 415: "Problem"}
 RETRY = Body(schema={"$ref": "#/components/schemas/Retry"}, required=False)
 
@@ -77,16 +78,19 @@ class RunNow:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(JOBS_OPTIONS, scope=Scope.WRITE, headers=(IDEMPOTENCY_KEY,), answers=ONCE)
+    @operation(JOBS_OPTIONS, scope=Scope.WRITE, headers=(IF_MATCH, IDEMPOTENCY_KEY), answers=RUNNING_NOW)
     def on_post(self, req: falcon.Request, resp: falcon.Response, job_id: str) -> None:
         """Run a job now, once, outside its schedule.
 
         A paused or finished job runs as well, and stays what it is.
         """
         media.refuse_body(req)
-        idempotency.once(
-            self.engine, req, resp, {}, lambda transactions: accept(resp, request.run_now(transactions, job_id))
-        )
+        condition = conditions.read(req)
+
+        def carry_out(transactions: Transactions) -> None:
+            accept(resp, request.run_now(transactions, job_id, condition))
+
+        idempotency.once(self.engine, req, resp, {}, carry_out)
 
 
 class Retry:
@@ -116,7 +120,7 @@ class Cancel:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    @operation(RUNS, scope=Scope.WRITE, answers=REQUESTING)
+    @operation(RUNS, scope=Scope.WRITE, headers=(IDEMPOTENCY_KEY,), answers=ONCE)
     def on_post(self, req: falcon.Request, resp: falcon.Response, run_id: str) -> None:
         """Cancel a run that is queued or executing.
 
@@ -124,11 +128,14 @@ class Cancel:
         until its worker has told how it ended.
         """
         media.refuse_body(req)
-        accept(resp, request.cancel(signed(self.engine, req), run_id))
+        idempotency.once(
+            self.engine, req, resp, {}, lambda transactions: accept(resp, request.cancel(transactions, run_id))
+        )
 
 
 def accept(resp: falcon.Response, run: Mapping[str, Any]) -> None:
     """Answer 202 with the run."""
+    places.show(resp, places.of_run(run["run_id"]))
     resp.media = {"run": codec.run(run)}
     resp.status = falcon.HTTP_202
 

@@ -6,14 +6,18 @@ import falcon
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from bayesian_jobs.api import codec, media, problems
+from bayesian_jobs.api import codec, conditions, media, problems
 from bayesian_jobs.api.audit import signed
+from bayesian_jobs.api.conditions import IF_SAME_STATE
 from bayesian_jobs.api.operation import EVERYBODY, SERVICE_SETTINGS, operation
 from bayesian_jobs.api.parameters import NEW_STATE, REASON, UNTIL, state_change
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.lifecycle import service
 from bayesian_jobs.store import migrations, processes
 from bayesian_jobs.store import service as store
+
+WORDS = (NEW_STATE, REASON, UNTIL)
+CHANGING = {200: "ServiceState", 412: "Problem"}
 
 
 class ServiceState:
@@ -26,9 +30,9 @@ class ServiceState:
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Whether the service is running or paused."""
         with self.engine.connect() as connection:
-            resp.media = codec.service(store.read(connection))
+            self._tell(resp, store.read(connection))
 
-    @operation(SERVICE_SETTINGS, scope=Scope.WRITE, query=(NEW_STATE, REASON, UNTIL), answers={200: "ServiceState"})
+    @operation(SERVICE_SETTINGS, scope=Scope.WRITE, query=WORDS, headers=(IF_SAME_STATE,), answers=CHANGING)
     def on_put(self, req: falcon.Request, resp: falcon.Response) -> None:
         """Pause or resume the whole service.
 
@@ -36,7 +40,12 @@ class ServiceState:
         `reason` and last `until` a time.
         """
         media.refuse_body(req)
-        resp.media = codec.service(service.change_state(signed(self.engine, req), **state_change(req.context.query)))
+        change, condition = state_change(req.context.query), conditions.read(req)
+        self._tell(resp, service.change_state(signed(self.engine, req), **change, condition=condition))
+
+    def _tell(self, resp: falcon.Response, state: store.Service) -> None:
+        conditions.show_tag(resp, service.tag(state))
+        resp.media = codec.service(state)
 
 
 class Readiness:

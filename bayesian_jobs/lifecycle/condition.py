@@ -1,4 +1,4 @@
-"""What a client expects a job to be, so that it changes nothing that somebody else has changed meanwhile."""
+"""What a client expects a job, or the service, to be: it changes nothing that somebody else has changed meanwhile."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from bayesian_jobs.errors import ConditionFailed, shortened
 class Condition:
     """`present`: there is such a job; `tags`: and it has one of these; `absent`: there is none yet.
 
-    Holds as long as the job's row is locked, and only if it was judged under that lock.
+    Holds as long as the job's row, or the state of the service, is locked, and only if it was judged under that lock.
     """
 
     present: bool = False
@@ -23,10 +23,18 @@ class Condition:
         if job is None:
             if self.present:
                 raise ConditionFailed(f"There is no job {shortened(job_id)}")
-        elif self.tags is not None and tag(job) not in self.tags:
+        elif self.is_broken_by(tag(job)):
             raise ConditionFailed(f"Job {shortened(job_id)} is not what it was when you read it: it was changed")
         elif self.absent:
             raise ConditionFailed(f"There is a job {shortened(job_id)} already")
+
+    def check_service(self, tag: str) -> None:
+        """`tag`: that of its state, locked. Raises ConditionFailed."""
+        if self.is_broken_by(tag):
+            raise ConditionFailed("The service is not what it was when you read it: its state was changed")
+
+    def is_broken_by(self, tag: str) -> bool:
+        return self.tags is not None and tag not in self.tags
 
 
 UNCONDITIONAL: Final = Condition()

@@ -12,6 +12,7 @@ from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.errors import Fault, InvalidOptions, RunNotFound, WrongState
 from bayesian_jobs.handlers.registry import Registry
+from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.define import Job, locked
 from bayesian_jobs.store import audit, jobs, requests, runs
 from bayesian_jobs.store.engine import Transactions
@@ -22,14 +23,14 @@ Run = Mapping[str, Any]
 """A row of `runs`."""
 
 
-def run_now(engine: Transactions, job_id: str) -> Run:
+def run_now(engine: Transactions, job_id: str, condition: Condition = UNCONDITIONAL) -> Run:
     """Queue a run of the job that may start at once, whatever the job's state; its schedule stays as it is.
 
     Raises WrongState while as many runs of the job are queued or executing as it may have, and for a pending job;
-    JobNotFound.
+    JobNotFound, ConditionFailed.
     """
     with engine.begin() as connection:
-        return requested(connection, locked(connection, job_id), None, None)
+        return requested(connection, locked(connection, job_id, condition), None, None)
 
 
 def retry(engine: Transactions, registry: Registry, run_id: str, kwargs: Mapping[str, Any] | None) -> Run:

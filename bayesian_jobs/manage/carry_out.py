@@ -14,8 +14,9 @@ from urllib.parse import urlencode, urlsplit
 
 from falcon.testing import TestClient
 
-from bayesian_jobs.api.app import BASE, create_app
+from bayesian_jobs.api.app import create_app
 from bayesian_jobs.api.authentication import Trust
+from bayesian_jobs.api.places import BASE
 from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.errors import RequestRefused
 from bayesian_jobs.manage.calls import Call

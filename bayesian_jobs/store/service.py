@@ -13,23 +13,26 @@ IS_OVER = (service.c.state == "paused") & (service.c.paused_until <= func.clock_
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """Whether the service is running or paused; the others are null while it runs."""
+    """Whether the service is running or paused, and since when; what is said of a pause is null while it runs."""
 
     state: str
-    paused_since: datetime | None
+    changed_at: datetime
     paused_reason: str | None
     paused_until: datetime | None
+
+    @property
+    def paused_since(self) -> datetime | None:
+        return self.changed_at if self.state == "paused" else None
 
 
 def read(connection: Connection) -> Service:
     row = connection.execute(select(service)).one()
-    since = row.changed_at if row.state == "paused" else None
-    return Service(row.state, since, row.paused_reason, row.paused_until)
+    return Service(row.state, row.changed_at, row.paused_reason, row.paused_until)
 
 
 def change_state(connection: Connection, state: str, reason: str | None = None, until: datetime | None = None) -> None:
-    """Takes the service lock, exclusive: waits until every transaction that saw the old state has ended, so that
-    after the commit no run is created or started under it."""
+    """Takes the service lock, exclusive, unless it is held: waits until every transaction that saw the old state has
+    ended, so that after the commit no run is created or started under it."""
     lock(connection)
     since = case((service.c.state == state, service.c.changed_at), else_=func.clock_timestamp())
     values = {"state": state, "changed_at": since, "paused_reason": reason, "paused_until": until}
@@ -50,4 +53,5 @@ def end_pause(connection: Connection) -> bool:
 
 
 def lock(connection: Connection) -> None:
+    """Take the service lock, exclusive, until the transaction ends; what is read from then on stays as it is."""
     connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": locks.SERVICE})

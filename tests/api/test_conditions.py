@@ -9,6 +9,8 @@ from falcon import testing
 from sqlalchemy import Connection, Engine, text
 from waiting import wait_for
 
+from bayesian_jobs.store import service
+
 JOB = "/api/v1/jobs/a"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 DEFINITION = {"handler": "Greeting", "kwargs": {"name": "you"}, "periodically": "1 week"}
@@ -35,7 +37,11 @@ def delete(client: testing.TestClient, **headers: str) -> testing.Result:
     return client.simulate_delete(JOB, headers=with_dashes(headers))
 
 
-CHANGES = [put, patch, pause, delete]
+def run(client: testing.TestClient, **headers: str) -> testing.Result:
+    return client.simulate_post(f"{JOB}/run", headers=with_dashes(headers))
+
+
+CHANGES = [put, patch, pause, delete, run]
 
 
 def with_dashes(headers: dict[str, str]) -> dict[str, str]:
@@ -80,7 +86,7 @@ def test_a_job_that_is_created_again_has_another_tag(client: testing.TestClient)
 def test_a_change_under_the_tag_that_was_read_is_carried_out(client: testing.TestClient, change: Change) -> None:
     put(client)
 
-    assert change(client, If_Match=tag_of(client)).status_code == 200
+    assert change(client, If_Match=tag_of(client)).status_code in (200, 202)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -150,3 +156,68 @@ def test_of_two_changes_at_once_under_one_tag_one_is_refused(
         statuses = sorted(answer.result().status_code for answer in answers)
 
     assert statuses == [200, 412]
+
+
+SERVICE = "/api/v1/service/state"
+
+
+def test_the_state_of_the_service_has_a_tag_that_changes_with_it(client: testing.TestClient) -> None:
+    tags = [client.simulate_get(SERVICE).headers["etag"]]
+    for query in ("state=paused", "state=paused&reason=disks", "state=running"):
+        tags.append(client.simulate_put(f"{SERVICE}?{query}", headers={"If-Match": tags[-1]}).headers["etag"])
+        assert client.simulate_get(SERVICE).headers["etag"] == tags[-1]
+    assert len(set(tags)) == 4
+
+
+def test_a_change_of_a_service_that_was_changed_meanwhile_is_refused(client: testing.TestClient) -> None:
+    old = client.simulate_get(SERVICE).headers["etag"]
+    client.simulate_put(f"{SERVICE}?state=paused&reason=disks")
+
+    problem = assert_problem(client.simulate_put(f"{SERVICE}?state=running", headers={"If-Match": old}), 412)
+    assert problem["error"] == "The service is not what it was when you read it: its state was changed"
+    assert client.simulate_get(SERVICE).json == {"state": "paused", "reason": "disks"}
+
+
+def test_of_two_changes_of_the_service_at_once_under_one_tag_one_is_refused(
+    client: testing.TestClient, connection: Connection, engine: Engine
+) -> None:
+    """Both wait for the service's lock, and so a tag that is judged before would let both pass."""
+    headers = {"If-Match": client.simulate_get(SERVICE).headers["etag"]}
+
+    def pause_for(reason: str) -> testing.Result:
+        return client.simulate_put(f"{SERVICE}?state=paused&reason={reason}", headers=headers)
+
+    with ThreadPoolExecutor(2) as threads:
+        with engine.begin() as other:
+            service.lock(other)
+            answers = [threads.submit(pause_for, reason) for reason in ("one", "other")]
+            wait_for(lambda: connection.execute(text(WAITING)).scalar_one() == 2, "two requests that wait")
+        statuses = sorted(answer.result().status_code for answer in answers)
+
+    assert statuses == [200, 412]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "header"),
+    [
+        ("POST", "/jobs", "If-Match"),
+        ("POST", "/jobs/greeting", "If-None-Match"),
+        ("POST", "/runs/7/retry", "If-Match"),
+        ("POST", "/runs/7/cancel", "If-Match"),
+        ("POST", "/tokens", "Idempotency-Key"),
+        ("POST", "/tokens", "If-None-Match"),
+        ("DELETE", "/tokens/a", "If-Match"),
+        ("DELETE", "/jobs/clean-failed", "If-Match"),
+        ("DELETE", "/jobs/a", "If-None-Match"),
+        ("PATCH", "/jobs/a", "If-None-Match"),
+        ("PUT", "/service/state?state=paused", "If-None-Match"),
+    ],
+)
+def test_a_precaution_that_a_request_does_not_take_is_refused_and_not_passed_over(
+    offline: testing.TestClient, method: str, path: str, header: str
+) -> None:
+    answer = offline.simulate_request(method, f"/api/v1{path}", headers={header: "*"})
+
+    (error,) = assert_problem(answer, 400)["errors"]
+    assert (error["option"], error["value"]) == (header, "*")
+    assert error["reason"] == "is not taken by this request, which would do its work regardless"

@@ -16,7 +16,7 @@ from bayesian_jobs.store.retention import prune
 
 REPLAYED = "idempotent-replayed"
 WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-ROUTES = ["/jobs", "/jobs/greeting", "/jobs/a/run", "/runs/{run_id}/retry"]
+ROUTES = ["/jobs", "/jobs/greeting", "/jobs/a/run", "/runs/{run_id}/retry", "/runs/{open_id}/cancel"]
 
 
 @pytest.fixture
@@ -24,11 +24,13 @@ def paths(client: testing.TestClient, connection: Connection) -> dict[str, tuple
     """The requests that take a key, by route: path and body."""
     add_job(client, "a", periodically="1 week", when="2100-01-01")
     run_id = add_run(connection, "a", "2026-11-23T10:00:00Z", "failed")
+    open_id = add_run(connection, "a", "2026-11-23T11:00:00Z", "queued")
     return {
         "/jobs": ("/api/v1/jobs", {"handler": "Greeting", "kwargs": {"name": "you"}}),
         "/jobs/greeting": ("/api/v1/jobs/greeting?periodically=1+week", {"name": "you"}),
         "/jobs/a/run": ("/api/v1/jobs/a/run", None),
         "/runs/{run_id}/retry": (f"/api/v1/runs/{run_id}/retry", {"kwargs": {"name": "other"}}),
+        "/runs/{open_id}/cancel": (f"/api/v1/runs/{open_id}/cancel", None),
     }
 
 
@@ -56,7 +58,8 @@ def test_the_same_request_again_has_the_same_answer_and_no_second_effect(
     assert first.status_code in (201, 202), first.text
     assert (again.status_code, again.content) == (first.status_code, first.content)
     assert again.headers["content-type"] == first.headers["content-type"]
-    assert again.headers.get("etag") == first.headers.get("etag")
+    for name in ("etag", "location"):
+        assert again.headers.get(name) == first.headers.get(name)
     assert (first.headers.get(REPLAYED), again.headers.get(REPLAYED)) == (None, "true")
     assert counted(connection) == after_one
 
@@ -112,9 +115,9 @@ def test_a_request_that_was_refused_is_judged_anew(client: testing.TestClient, c
 @pytest.mark.parametrize("key", ["", "k" * 256, "a\tb", "a\x7fb", "ě"])
 @pytest.mark.parametrize("route", ROUTES)
 def test_a_key_that_cannot_be_one_is_named(offline: testing.TestClient, route: str, key: str) -> None:
-    path = f"/api/v1{route}".replace("{run_id}", "7")
+    path = f"/api/v1{route}".replace("{run_id}", "7").replace("{open_id}", "7")
     body = {"handler": "Greeting", "kwargs": {"name": "you"}} if route == "/jobs" else {}
-    problem = assert_problem(post(offline, path, None if route == "/jobs/a/run" else body, key), 400)
+    problem = assert_problem(post(offline, path, None if path.endswith(("/run", "/cancel")) else body, key), 400)
 
     assert [error["option"] for error in problem["errors"]] == ["Idempotency-Key"]
 

@@ -205,7 +205,8 @@ def test_a_pause_of_the_service_ends_by_itself_and_is_judged_like_a_downtime(ser
     with another._membership.join(set()) as connection:
         another.tick(connection)
         another.tick(connection)
-    assert service_row(service) == store.Service("running", None, None, None)
+    now = service_row(service)
+    assert (now.state, now.paused_since, now.paused_reason, now.paused_until) == ("running", None, None, None)
     assert service.states() == ["missed", "queued"]
 
 
