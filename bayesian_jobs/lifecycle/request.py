@@ -37,14 +37,15 @@ def retry(engine: Transactions, registry: Registry, run_id: str, kwargs: Mapping
     """Run what a run was to do once more, as a run of its own that names the first one; without `kwargs` with its own,
     if it has any, or else with those that its job (or message) has now.
 
-    Raises WrongState for a run that has not failed, was not cancelled or missed, whose job is deleted or has an open
-    run; InvalidOptions for kwargs that do not fit; RunNotFound.
+    Raises WrongState for a run that has not failed, was not cancelled or missed, that is being tried again already, or
+    whose job is deleted or has as many open runs as it may; InvalidOptions for kwargs that do not fit; RunNotFound.
     """
     run = found(engine, run_id)
     check_retried(run)
     with engine.begin() as connection:
         if run["job_no"] is None:
             check_message(run, kwargs)
+            check_not_under_way(connection, run)
             return sent_again(connection, run, kwargs)
         job = jobs.lock_job(connection, run["job_id"])
         if job is None or job["job_no"] != run["job_no"]:
@@ -52,6 +53,7 @@ def retry(engine: Transactions, registry: Registry, run_id: str, kwargs: Mapping
         kwargs = run["kwargs"] if kwargs is None else kwargs
         if kwargs is not None and (faults := registry.signature(job["handler"]).validate(kwargs)):
             raise InvalidOptions(faults)
+        check_not_under_way(connection, run)
         return requested(connection, job, kwargs, run["run_id"])
 
 
@@ -106,6 +108,11 @@ def found(engine: Transactions, run_id: str) -> Run:
 def check_retried(run: Run) -> None:
     if run["state"] not in RETRIED:
         raise WrongState(f"Run {run['run_id']} is {run['state']}; only one that is {', '.join(RETRIED)} is tried again")
+
+
+def check_not_under_way(connection: Connection, run: Run) -> None:
+    if (retry := requests.open_retry_of(connection, run)) is not None:
+        raise WrongState(f"Run {run['run_id']} is being tried again already, by run {retry}")
 
 
 def check_message(run: Run, kwargs: Mapping[str, Any] | None) -> None:

@@ -52,6 +52,11 @@ FROM runs WHERE run_id = :run_id AND scheduled_for = :scheduled_for
 RETURNING *
 """).columns(**IDS)
 
+LOCK_RUN = text("SELECT FROM runs WHERE run_id = :run_id AND scheduled_for = :scheduled_for FOR UPDATE")
+OPEN_RETRY = text("""
+SELECT run_id FROM runs WHERE retry_of = :run_id AND state IN ('queued', 'running') LIMIT 1
+""").columns(run_id=IDS["run_id"])
+
 CANCEL = text("""
 UPDATE runs SET cancel_requested_at = coalesce(cancel_requested_at, clock_timestamp()), claim_at = NULL,
     state = CASE state WHEN 'queued' THEN 'cancelled' ELSE state END,
@@ -80,6 +85,17 @@ def request_run(connection: Connection, job: Row, kwargs: Mapping[str, Any] | No
     run = connection.execute(REQUEST, values).one()._asdict()
     notify_runs_queued(connection, [run["queue"]])
     return run
+
+
+def open_retry_of(connection: Connection, run: Row) -> str | None:
+    """The run_id of a run that tries this one again and has not ended; none is added until the transaction ends.
+
+    Locks the row of the run.
+    """
+    key = {"run_id": run["run_id"], "scheduled_for": run["scheduled_for"]}
+    connection.execute(LOCK_RUN, key)
+    found: str | None = connection.execute(OPEN_RETRY, key).scalar()
+    return found
 
 
 def send_again(connection: Connection, run: Row, kwargs: Mapping[str, Any] | None) -> Row | None:

@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from waiting import wait_for
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.errors import InvalidOptions, JobNotFound, RunNotFound, WrongState
@@ -14,6 +15,7 @@ from bayesian_jobs.store.retention import prune
 from bayesian_jobs.store.runs import NewMessage, send_messages
 
 HOUR = timedelta(hours=1)
+WAITING = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
 NOBODY = "00000000-0000-7000-8000-000000000000"
 
 
@@ -196,7 +198,7 @@ def test_a_retry_that_is_lost_too_often_tells_of_the_kwargs_it_had(waiting, fail
 
 
 def test_a_run_is_not_tried_again_while_another_one_is_open_or_once_its_job_is_deleted(waiting, failed):
-    retry(waiting, failed)
+    run_now(waiting)
     with pytest.raises(WrongState, match="still queued or executing"):
         retry(waiting, failed)
     define.delete(waiting.engine, "job")
@@ -212,6 +214,60 @@ def test_a_run_that_succeeded_or_is_open_is_not_tried_again(waiting):
     waiting.finish(waiting.claim_one())
     with pytest.raises(WrongState, match="succeeded"):
         retry(waiting, run["run_id"])
+
+
+@pytest.fixture
+def failed_message(service):
+    body = {"args": [], "kwargs": {"a": 1}, "options": {}}
+    with service.engine.begin() as connection:
+        send_messages(connection, [NewMessage(run_id=NOBODY, actor="greet", queue="default", body=body)])
+    service.finish(service.claim_one(), "failed", "it broke")
+    return NOBODY
+
+
+@pytest.mark.parametrize("executing", [False, True])
+def test_a_message_that_is_being_tried_again_is_not_sent_once_more_until_that_has_ended(
+    service, failed_message, executing
+):
+    first = retry(service, failed_message)
+    run = service.claim_one() if executing else None
+    with pytest.raises(WrongState, match=f"is being tried again already, by run {first['run_id']}"):
+        retry(service, failed_message)
+    service.finish(run or service.claim_one(), "failed", "again")
+    assert retry(service, failed_message)["state"] == "queued"
+
+
+def test_of_many_who_send_a_failed_message_again_one_succeeds(service, failed_message):
+    """All of them wait for the row of the run, which is held."""
+
+    def attempt(_):
+        try:
+            return retry(service, failed_message)["run_id"]
+        except WrongState:
+            return None
+
+    with ThreadPoolExecutor(4) as pool:
+        with service.engine.begin() as other:
+            other.exec_driver_sql("SELECT FROM runs FOR UPDATE")
+            attempts = [pool.submit(attempt, number) for number in range(4)]
+            wait_for(lambda: service.execute_sql(WAITING)[0][0] == 4, "four requests that wait for the row")
+        answers = [each.result() for each in attempts]
+    assert len([each for each in answers if each]) == 1
+    assert sorted(service.states()) == ["failed", "queued"]
+
+
+def test_a_run_that_is_being_tried_again_is_not_tried_once_more_however_many_runs_its_job_may_have(waiting, failed):
+    edit.patch(waiting.engine, waiting.registry, "job", {"max_concurrent_runs": 5})
+    retry(waiting, failed)
+    with pytest.raises(WrongState, match="is being tried again already"):
+        retry(waiting, failed)
+
+
+def test_the_retries_of_a_run_are_found_by_an_index(service):
+    with service.engine.connect() as connection:
+        connection.exec_driver_sql("SET enable_seqscan = off")
+        plan = connection.exec_driver_sql(f"EXPLAIN SELECT FROM runs WHERE retry_of = '{NOBODY}'").scalars().all()
+    assert not any("Seq Scan" in line for line in plan)
 
 
 def test_a_failed_message_is_sent_again_and_stays_a_task_of_its_flow(service):
