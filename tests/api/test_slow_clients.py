@@ -4,11 +4,13 @@ import json
 import re
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import pytest
 from raw_http import JOB, LIVENESS, POST, ROOT, Server, read_answer, read_to_the_end, serving
 from waiting import wait_for
+
+from bayesian_jobs.api.patience import MOST_HELD
 
 SLOW = 30
 """Many more than the API of these tests has threads."""
@@ -16,7 +18,7 @@ SLOW = 30
 
 @pytest.fixture(scope="module")
 def hasty(shared_database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(shared_database, tmp_path_factory.mktemp("hasty"), seconds=1) as found:
+    with serving(shared_database, tmp_path_factory.mktemp("hasty"), seconds=1, JOBS_RATE_LIMIT="60") as found:
         yield found
 
 
@@ -54,6 +56,30 @@ def test_more_clients_than_there_is_room_for_keep_the_api_from_nobody(server: Se
         assert server.is_alive()
 
 
+def test_more_unfinished_requests_than_there_is_memory_for_keep_the_api_from_nobody(server: Server) -> None:
+    begun = POST + b"Content-Length: 262144\r\n\r\n" + b" " * 250_000
+    with ExitStack() as slow:
+        clients = []
+        for _ in range(MOST_HELD // len(begun) + 10):
+            clients.append(slow.enter_context(server.connect()))
+            with suppress(BrokenPipeError, ConnectionResetError):
+                clients[-1].sendall(begun)
+
+        wait_for(lambda: any(is_hung_up(client) for client in clients), "one is dropped")
+        assert sum(map(is_hung_up, clients)) < len(clients) / 2
+        assert server.is_alive()
+
+
+def is_hung_up(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(1, socket.MSG_PEEK) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
 def test_a_request_that_does_not_end_is_given_up(hasty: Server) -> None:
     for begun in (b"GET / HT", POST + b"Content-Length: 400\r\n\r\n{"):
         with hasty.connect() as client:
@@ -74,6 +100,19 @@ def test_a_client_that_does_not_read_is_given_up(hasty: Server) -> None:
             return False
 
         wait_for(is_given_up)
+
+
+def test_more_requests_than_the_rate_allows_are_refused(hasty: Server) -> None:
+    ask = b"GET /api/v1/handlers HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with hasty.connect() as client:
+        statuses = []
+        while 429 not in statuses:
+            client.sendall(ask)
+            statuses.append(read_answer(client)[0])
+            assert len(statuses) < 1000
+
+    assert statuses[:30] == [200] * 30
+    assert hasty.is_alive(), "a probe counts for itself"
 
 
 def test_a_client_that_sends_one_byte_at_a_time_is_answered(server: Server, jobs: Callable[[], int]) -> None:

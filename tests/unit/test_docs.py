@@ -115,7 +115,7 @@ def test_the_states_are_those_of_the_domain_and_of_the_database(
     assert quoted(check_in_migrations(f"{table.name}_state_check")) == names
 
 
-@pytest.mark.parametrize("page", ["explanation/guarantees.md", "reference/behaviour.md"])
+@pytest.mark.parametrize("page", ["explanation/guarantees.md", "explanation/security.md", "reference/behaviour.md"])
 def test_the_tests_that_show_a_guarantee_exist(page: str) -> None:
     named = set(re.findall(r"`(test_\w+)`", (ROOT / "docs" / page).read_text("utf-8")))
     code = "\n".join(path.read_text("utf-8") for path in ROOT.glob("tests/**/test_*.py"))
@@ -125,6 +125,13 @@ def test_the_tests_that_show_a_guarantee_exist(page: str) -> None:
 def test_no_row_of_the_behaviour_is_without_a_test() -> None:
     rows = [line for line in (REFERENCE / "behaviour.md").read_text("utf-8").splitlines() if line.startswith("| ")]
     assert [row for row in rows if "`test_" not in row and not row.endswith("| shown by |")] == []
+
+
+def test_no_row_of_the_checklist_and_of_the_limits_is_without_a_test() -> None:
+    page = (ROOT / "docs/explanation/security.md").read_text("utf-8").split("## The checklist")[1]
+    rows = [line for line in page.splitlines() if line.startswith("| ") and not line.endswith("| shown by |")]
+    assert len(rows) > 40
+    assert [row for row in rows if not re.fullmatch(r".*\|( `test_\w+`,?)+ \|", row)] == []
 
 
 def test_every_option_of_a_job_is_in_the_table_of_the_behaviour() -> None:
