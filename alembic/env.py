@@ -10,6 +10,7 @@ from sqlalchemy.pool import NullPool
 from alembic import context
 from bayesian_jobs.embedded.server import EmbeddedPostgres
 from bayesian_jobs.settings import load
+from bayesian_jobs.store.engine import SESSION, connect_arguments
 from bayesian_jobs.store.tables import metadata
 
 MIGRATION_LOCK = 0x6A6F6273  # "jobs"
@@ -33,8 +34,9 @@ def is_ours(name: str | None, type_: str, parent_names: dict[str, str | None]) -
 
 def migrate(url: str) -> None:
     # All in one transaction behind one lock: whoever comes second waits, and then finds nothing left to do.
-    with create_engine(url, poolclass=NullPool).begin() as connection:
-        connection.execute(text("SET LOCAL lock_timeout = '60s'"))
+    # Its statements may take long, but if this process freezes between them, it must not hold the tables for ever.
+    limits = connect_arguments("migrate", SESSION | {"statement_timeout": "0", "lock_timeout": "60s"})
+    with create_engine(url, poolclass=NullPool, connect_args=limits).begin() as connection:
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
         context.configure(connection=connection, target_metadata=metadata, include_name=is_ours)
         with context.begin_transaction():

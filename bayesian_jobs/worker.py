@@ -22,6 +22,10 @@ from bayesian_jobs.errors import SettingsError
 from bayesian_jobs.logs import configure_logging
 from bayesian_jobs.settings import Settings, load
 
+LISTEN_EVERY = 1.0
+"""Seconds. A signal that comes while the process is stopped may be delivered to any of its threads when it goes on, and
+then it wakes no other."""
+
 log = logging.getLogger(__name__)
 
 
@@ -47,7 +51,8 @@ def run(settings: Settings, *, threads: int, queues: Sequence[str] | None, actor
     worker = dramatiq.Worker(broker, queues=set(queues) if queues else None, worker_threads=threads)
     worker.start()
     log.info("ready: %d threads for queues %s", threads, ", ".join(sorted(worker.consumers)) or "(none)")
-    stopped.wait()
+    while not stopped.wait(LISTEN_EVERY):
+        pass
     worker.stop(timeout=int(settings.drain.total_seconds() * 1000))
     log.info("stopped")
     return 0

@@ -24,6 +24,7 @@ _TEMPLATE_LOCK = 0x6A6F6273  # any number; the key of the advisory lock around m
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", type=int, default=500, help="random cases of each test of fire times (default: 500)")
+    parser.addoption("--all-fail-points", action="store_true", help="at each fail point, all that can happen there")
     parser.addoption("--seed", type=int, default=0, help="other random cases (default: 0)")
 
 
@@ -85,6 +86,12 @@ def empty_database_url(postgres: Engine) -> Iterator[str]:
     """The URL (postgresql+psycopg2://) of a database without a schema that only this test uses."""
     with _database(postgres, "template1") as url:
         yield url
+
+
+@pytest.fixture
+def new_empty_database(postgres: Engine) -> Callable[[], AbstractContextManager[str]]:
+    """Makes databases without a schema, as many as a test needs."""
+    return partial(_database, postgres, "template1")
 
 
 @contextmanager

@@ -26,7 +26,7 @@ from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.interrupt import Cancellation
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
-from bayesian_jobs.store.engine import plan_look_ups, run_transaction
+from bayesian_jobs.store.engine import behave_as_hot, run_transaction
 from bayesian_jobs.store.flows import start_flow
 from bayesian_jobs.store.runs import NewMessage, send_messages
 
@@ -182,7 +182,7 @@ def commit(execution: Execution) -> Outcome | None:
     if execution.opened is None:
         return Succeeded()
     try:
-        plan_look_ups(execution.opened)
+        behave_as_hot(execution.opened)
         if execution.run.run_id in finish_runs(execution.opened, [Ending(execution.run, "succeeded")]):
             execution.opened.commit()
         else:

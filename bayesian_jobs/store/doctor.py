@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
-from bayesian_jobs.store.engine import plan_look_ups
+from bayesian_jobs.store.engine import behave_as_hot
 from bayesian_jobs.store.open_runs import any_is_open
 
 MOST_COUNTED = 10_000
@@ -131,7 +131,7 @@ class Found:
 def snapshot(engine: Engine) -> Iterator[Connection]:
     """One view of the database, in which nothing can be changed."""
     with engine.connect().execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True) as connection:
-        plan_look_ups(connection)
+        behave_as_hot(connection)
         yield connection
 
 

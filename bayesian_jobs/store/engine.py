@@ -119,9 +119,12 @@ def run_transaction(engine: Engine) -> Iterator[Connection]:
             connection.close()
 
 
-def plan_look_ups(connection: Connection) -> None:
-    """Until the transaction ends, plan as a hot connection does."""
-    connection.exec_driver_sql("; ".join(f"SET LOCAL {setting} = {value}" for setting, value in LOOK_UPS_ONLY.items()))
+def behave_as_hot(connection: Connection) -> None:
+    """Until the transaction ends, plan as a hot connection does; and idle no longer than one may: should a handler's
+    work have no such limit, from here on it holds rows that others need, and its process may freeze."""
+    idle = "idle_in_transaction_session_timeout"
+    settings = LOOK_UPS_ONLY | {idle: f"'{SESSION[idle]}'"}
+    connection.exec_driver_sql("; ".join(f"SET LOCAL {setting} = {value}" for setting, value in settings.items()))
 
 
 def is_busy(error: BaseException) -> bool:

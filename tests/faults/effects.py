@@ -53,3 +53,13 @@ class Fails(BaseHandler):
     def execute(self) -> None:
         self.run.connection.execute(text("INSERT INTO effects VALUES (:run)"), {"run": self.run.run_id})
         raise RuntimeError("it always fails")
+
+
+class Quiet(BaseHandler):
+    """Tells how far it has come, and does nothing in its transaction."""
+
+    max_retries = OFTEN
+    retry_delay = SOON
+
+    def execute(self) -> None:
+        self.run.report_progress(1, 2, "half done")

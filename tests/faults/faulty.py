@@ -15,6 +15,8 @@ from psycopg2.extensions import cursor as Cursor
 from sqlalchemy import Engine, event
 
 PREPARED = re.compile(r"EXECUTE bayesian_jobs_(\w+)")
+OF_THE_DRIVER = re.compile(r"SELECT t\.oid|select |show |SELECT 1$")
+"""What SQLAlchemy asks of a new session, or of one that it takes from the pool: no step of the service."""
 LOST = "server closed the connection unexpectedly"
 
 At = Callable[[str, "FaultySession | None"], None]
@@ -59,6 +61,9 @@ class FaultyCursor:
 
     def execute(self, statement: str | bytes, values: Any = None) -> None:
         name = name_of(statement)
+        if OF_THE_DRIVER.match(name):
+            super().execute(statement, values)  # type: ignore[misc]
+            return
         self.connection.at(f"before {name}", self.connection)
         super().execute(statement, values)  # type: ignore[misc]
         self.connection.last = name

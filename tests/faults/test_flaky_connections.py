@@ -3,22 +3,17 @@ done twice. After Quartz's FlakyJdbcSchedulerTest."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from contextlib import ExitStack
 from random import Random
-from threading import Lock, Thread
+from threading import Lock
 
-import dramatiq
 import pytest
 from effects import Outside
 from faulty import FaultySession, drop, make_faulty
 from invariants import check, wait_until_settled
+from running import scheduler, services, worker
 from sqlalchemy import Engine, text
 
-from bayesian_jobs.bootstrap import Services, handler_broker
-from bayesian_jobs.handlers.registry import Registry, discover
-from bayesian_jobs.scheduler import Scheduler
-from bayesian_jobs.settings import load
 from bayesian_jobs.store.engine import make_engine
 
 P = 0.2
@@ -50,40 +45,6 @@ class Chance:
                     drop(step, session)
 
 
-@contextmanager
-def services(url: str, chance: Chance, registry: Registry) -> Iterator[Services]:
-    engines = [make_engine(url, "flaky", pool_size=10), make_engine(url, "flaky", hot=True)]
-    for engine in engines:
-        make_faulty(engine, chance)
-    try:
-        yield Services(replace(load({}), database_url=url), *engines, registry)
-    finally:
-        for engine in engines:
-            engine.dispose()
-
-
-@contextmanager
-def scheduler(service: Services) -> Iterator[None]:
-    ticking = Scheduler(service.hot_engine, service.registry)
-    thread = Thread(target=ticking.run_forever)
-    thread.start()
-    try:
-        yield
-    finally:
-        ticking.stop()
-        thread.join()
-
-
-@contextmanager
-def worker(service: Services) -> Iterator[None]:
-    working = dramatiq.Worker(handler_broker(service), worker_threads=8, worker_timeout=50)
-    working.start()
-    try:
-        yield
-    finally:
-        working.stop()
-
-
 @pytest.fixture
 def database(database_url: str) -> Iterator[Engine]:
     engine = make_engine(database_url, "test")
@@ -106,13 +67,14 @@ CHANCES = {
 def test_a_hundred_jobs_have_each_of_their_fire_times_settled_once(database, database_url, chances, seed):
     Outside.executed.clear()
     chance = Chance(chances, seed)
-    registry = discover(("effects",))
     with database.begin() as connection:
         connection.execute(ADD_JOBS)
     with ExitStack() as running:
         for run in (scheduler, scheduler, worker):
-            run_services = running.enter_context(services(database_url, chance, registry))
-            running.enter_context(run(run_services))
+            parts = running.enter_context(services(database_url, "flaky"))
+            for engine in (parts.engine, parts.hot_engine):
+                make_faulty(engine, chance)
+            running.enter_context(run(parts))
         wait_until_settled(database, 100)
     runs = check(database)
     assert all(chance.failures[kind] > 0 for kind in chances), chance.failures

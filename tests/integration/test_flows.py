@@ -16,7 +16,7 @@ from bayesian_jobs.domain.run import Failed, RetryAt, Succeeded
 from bayesian_jobs.presence.bell import heard_payloads
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
-from bayesian_jobs.store.engine import make_engine, plan_look_ups, run_transaction
+from bayesian_jobs.store.engine import behave_as_hot, make_engine, run_transaction
 from bayesian_jobs.store.flows import start_flow
 from bayesian_jobs.store.retention import prune
 
@@ -155,7 +155,7 @@ def test_a_success_in_the_transaction_of_a_handler_lets_the_flow_go_on_with_it(f
     ending = Ending(flows.claim()["fetch"], "succeeded")
     engine = make_engine(database_url, "handler")
     with run_transaction(engine) as connection:
-        plan_look_ups(connection)
+        behave_as_hot(connection)
         finish_runs(connection, [ending])
         assert flows.queued() == []
         connection.commit()

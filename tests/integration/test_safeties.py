@@ -277,12 +277,14 @@ def test_a_run_whose_commit_got_no_answer_is_tried_again_only_so_often(queued, r
     assert getattr(came_of_it, "lost", True)
 
 
-def test_the_end_of_a_transactional_run_is_planned_as_look_ups(queued, database_url, monkeypatch):
-    """Whose connection is not a hot one: on it plans would be made, and kept, for tables that are still empty."""
-    modes, finish_runs = [], execute.finish_runs
+def test_the_end_of_a_transactional_run_is_planned_as_look_ups_and_limited(queued, database_url, monkeypatch):
+    """Whose connection is not a hot one: on it plans would be made, and kept, for tables that are still empty; and a
+    worker that freezes before the commit would hold the run for ever."""
+    modes, limits, finish_runs = [], [], execute.finish_runs
 
     def finish(connection, endings):
         modes.append(connection.exec_driver_sql("SHOW plan_cache_mode").scalar())
+        limits.extend(limits_of(connection))
         return finish_runs(connection, endings)
 
     monkeypatch.setattr(execute, "finish_runs", finish)
@@ -292,6 +294,7 @@ def test_the_end_of_a_transactional_run_is_planned_as_look_ups(queued, database_
         assert execute.commit(execution) is None
     engine.dispose()
     assert modes == ["force_generic_plan"]
+    assert timedelta(0) < limits[0] < LEASE, "when it is idle in the transaction"
     assert queued.states() == ["succeeded"]
 
 
