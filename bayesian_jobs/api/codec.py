@@ -107,7 +107,8 @@ def job_state(row: Row) -> dict[str, Any]:
 
 
 def rehearsal(found: Rehearsal) -> dict[str, Any]:
-    """What a change of a job would come to: each field that it would change, and the next fire times."""
+    """What a change of a job would come to: each field and queued run that it would change, and the next
+    fire times."""
     after = job(found.after)
     before = dict.fromkeys(after) if found.before is None else job(found.before)
     return {
@@ -121,6 +122,10 @@ def rehearsal(found: Rehearsal) -> dict[str, Any]:
             "before": [format_datetime(each) for each in found.upcoming_before],
             "after": [format_datetime(each) for each in found.upcoming_after],
         },
+        "queued_runs": [
+            {"run_id": str(run.run_id), "scheduled_for": format_datetime(run.scheduled_for), "becomes": run.becomes}
+            for run in found.affected
+        ],
     }
 
 

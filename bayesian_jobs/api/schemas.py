@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from bayesian_jobs.api.parameters import JOB_OPTIONS, STATE, Parameter
+from bayesian_jobs.api.parameters import JOB_OPTIONS, STATE, Parameter, told
 from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.job import JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
 from bayesian_jobs.domain.run import RunState
 from bayesian_jobs.domain.tokens import LONGEST_NAME, Scope
 from bayesian_jobs.domain.verdict import Verdict
+from bayesian_jobs.lifecycle.rehearse import Effect
 
 Schema = dict[str, Any]
 
@@ -226,6 +227,9 @@ DRY_RUN = record(
         "additionalProperties": record(before={}, after={}),
     },
     upcoming=record(before=array(TIME), after=array(TIME)),
+    queued_runs=array(
+        record(run_id=TEXT, scheduled_for=TIME, becomes=TEXT | {"enum": list(Effect), "description": told(Effect)})
+    ),
 )
 CHECKS = record(database=FLAG, schema=FLAG, schedulers=WHOLE, workers=WHOLE)
 

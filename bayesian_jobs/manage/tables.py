@@ -17,6 +17,7 @@ COLUMNS = {
 
 
 CHANGED = ("option", "before", "after")
+AFFECTED = ("run_id", "scheduled_for", "becomes")
 UPCOMING = ("upcoming_before", "upcoming_after")
 
 
@@ -39,11 +40,14 @@ def as_text(answer: Document) -> str:
 
 
 def rehearsal(answer: Document) -> str:
-    """What would change, and the next fire times before and after, side by side."""
+    """What would change, the next fire times before and after side by side, and what becomes of queued runs if any are
+    affected."""
     changes = [{"option": name, **change} for name, change in answer["changes"].items()]
     times = zip_longest(answer["upcoming"]["before"], answer["upcoming"]["after"])
     upcoming = [dict(zip(UPCOMING, pair, strict=True)) for pair in times]
-    return f"{table(changes, CHANGED, 'changes')}\n{table(upcoming, UPCOMING, 'fire times')}"
+    text = f"{table(changes, CHANGED, 'changes')}\n{table(upcoming, UPCOMING, 'fire times')}"
+    affected = answer["queued_runs"]
+    return text if not affected else f"{text}\n{table(affected, AFFECTED, 'queued runs')}"
 
 
 def table(rows: Sequence[Document], columns: Sequence[str], name: str) -> str:

@@ -95,6 +95,16 @@ def take_queued_runs_along(
     )
 
 
+def queued_runs(connection: Connection, job_no: int) -> list[Mapping[str, Any]]:
+    """run_id, scheduled_for and job_version of each queued run of a locked job, the earliest first."""
+    statement = (
+        select(runs.c.run_id, runs.c.scheduled_for, runs.c.job_version)
+        .where(runs.c.job_no == job_no, runs.c.state == RunState.QUEUED, recent(job_no))
+        .order_by(runs.c.scheduled_for)
+    )
+    return [row._asdict() for row in connection.execute(statement)]
+
+
 def recent(job_no: int) -> Any:
     """Runs of the job from the first on that can be open, and so no history is walked."""
     return runs.c.scheduled_for >= sql(FIRST_OPEN).bindparams(open_job_no=job_no)

@@ -76,7 +76,7 @@ def test_nothing_is_stored_and_nobody_notified(
 
     answer = request_(client, **DRY)
     assert answer.status_code == 200, answer.text
-    assert answer.json.keys() == {"dry_run", "changes", "upcoming"}
+    assert answer.json.keys() == {"dry_run", "changes", "upcoming", "queued_runs"}
     assert answer.json["changes"]
     assert everything(connection) == before
     assert heard(notifications) == 0
@@ -134,6 +134,39 @@ def test_what_was_told_is_what_a_real_change_then_does(client: testing.TestClien
         name: changed[name] for name in ("periodically", "timezone", "kwargs", "next_run_at")
     }
     assert client.simulate_get(f"{JOB}/upcoming").json["upcoming"] == told.json["upcoming"]["after"]
+
+
+@pytest.mark.parametrize(
+    ("change", "becomes"),
+    [
+        (lambda client, **query: client.simulate_put(JOB, params={**query, "state": "paused"}), "cancelled"),
+        (lambda client, **query: client.simulate_patch(JOB, params=query, json={"kwargs": {"name": "x"}}), "changed"),
+        (lambda client, **query: client.simulate_patch(JOB, params=query, json={"periodically": "1 day"}), "changed"),
+        (lambda client, **query: client.simulate_patch(JOB, params=query, json={"periodically": "1 week"}), None),
+    ],
+    ids=["pause", "kwargs", "trigger", "nothing"],
+)
+def test_the_queued_runs_that_would_be_affected_are_told(
+    client: testing.TestClient, connection: Connection, change: Any, becomes: str | None
+) -> None:
+    """And what is told is what then becomes of them; a run that executes goes on."""
+    add_job(client, **NEW, max_concurrent_runs=2)
+    executing, queued = (client.simulate_post(f"{JOB}/run").json["run"] for _ in range(2))
+    claimed = "UPDATE runs SET state = 'running', claim_at = NULL, attempt = 1 WHERE run_id = :run_id"
+    connection.execute(text(claimed), {"run_id": executing["run_id"]})
+
+    told = change(client, **DRY).json["queued_runs"]
+    affected = {"run_id": queued["run_id"], "scheduled_for": queued["scheduled_for"], "becomes": becomes}
+    assert told == ([affected] if becomes else [])
+
+    assert change(client).status_code == 200
+    after = client.simulate_get(f"/api/v1/runs/{queued['run_id']}").json
+    moved = after["job_version"] != queued["job_version"]
+    assert (after["state"] == "cancelled", moved) == (becomes == "cancelled", becomes == "changed")
+
+
+def test_of_a_new_job_no_queued_runs_are_told(client: testing.TestClient) -> None:
+    assert client.simulate_post("/api/v1/jobs", params=DRY, json=NEW).json["queued_runs"] == []
 
 
 def test_what_would_be_refused_is_refused(client: testing.TestClient) -> None:
