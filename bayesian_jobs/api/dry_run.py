@@ -13,7 +13,7 @@ from bayesian_jobs.store.engine import Transactions
 
 DRY_RUN = Parameter(
     name="dry_run",
-    description="`true`: only tell what would change, the next ten fire times before and after, and what would become of "
+    description="`true`: only tell what would change, the next ten fire times before and after, and what becomes of "
     "queued runs",
     schema={"type": "boolean", "default": False},
 )
