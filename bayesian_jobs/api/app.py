@@ -2,7 +2,19 @@
 
 import falcon
 
-from bayesian_jobs.api import audit, documentation, handlers, jobs, media, openapi, problems, runs, service, tokens
+from bayesian_jobs.api import (
+    audit,
+    documentation,
+    handlers,
+    jobs,
+    media,
+    metrics,
+    openapi,
+    problems,
+    runs,
+    service,
+    tokens,
+)
 from bayesian_jobs.api.authentication import Tokens, Trust
 from bayesian_jobs.api.guards import Guards
 from bayesian_jobs.api.operation import is_public
@@ -38,6 +50,7 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
         "/service/state": service.ServiceState(engine),
         "/readiness": service.Readiness(engine),
         "/liveness": service.Liveness(),
+        "/metrics": metrics.Metrics(engine),
         "/openapi.json": document,
         "/ui/": documentation.Page(),
     }
@@ -52,6 +65,7 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
     problems.install(app)
     for path, resource in routes.items():
         app.add_route(f"{BASE}{path}", with_head(resource))
+    app.add_route("/metrics", routes["/metrics"])  # where Prometheus looks
     for path in SHORT_PATHS:
         app.add_route(path, with_head(documentation.Redirect(f"{BASE}/ui/")))
     app.add_static_route(f"{BASE}/ui", documentation.STATIC)

@@ -16,6 +16,7 @@ from bayesian_jobs.api.operation import (
     EVERYBODY,
     HANDLERS,
     JOBS_OPTIONS,
+    PLAIN_TEXT,
     RUNS,
     SERVICE_SETTINGS,
     Body,
@@ -204,8 +205,8 @@ def _answers(operation: Operation, tokens: bool) -> list[tuple[int, str | None]]
 
 def _response(status: int, schema: str | None, operation: Operation) -> dict[str, Any]:
     description = HTTPStatus(status).phrase
-    if schema is None:
-        return {"description": description, "content": {"text/html": {"schema": schemas.TEXT}}}
+    if schema is None or schema == PLAIN_TEXT:
+        return {"description": description, "content": {schema or "text/html": {"schema": schemas.TEXT}}}
     media_type = "application/problem+json" if schema == "Problem" else "application/json"
     content = {media_type: {"schema": schemas.ref(schema)}}
     return {"description": description, "headers": dict(_headers(status, schema, operation)), "content": content}

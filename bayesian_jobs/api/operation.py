@@ -33,6 +33,9 @@ PRECAUTIONS: Final[Mapping[str, Sequence[str]]] = {
 }
 """By method, the headers that keep a change from being made; PUT, PATCH and DELETE twice come to the same as once."""
 
+PLAIN_TEXT: Final = "text/plain"
+"""In place of the name of a schema."""
+
 Responder = Callable[..., None]
 
 
@@ -48,7 +51,7 @@ class Body:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method of one path. `scope`: what a token must entitle to; `answers` maps each status to the name of its
-    schema (None: not JSON)."""
+    schema (None: a page)."""
 
     tag: str
     scope: Scope | None

@@ -3,7 +3,7 @@
 It looks at one snapshot of the database, in which nothing can be changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -21,7 +21,12 @@ from bayesian_jobs.store import doctor as store
 from bayesian_jobs.store import service
 from bayesian_jobs.store.migrations import is_current
 
-CHECKS: tuple[Check, ...] = (*work.CHECKS, foundation.partitions_ahead, foundation.runs_in_the_past)
+CHECKS: Mapping[str, Check] = {
+    **work.CHECKS,
+    "partitions": foundation.partitions_ahead,
+    "runs-past": foundation.runs_in_the_past,
+}
+"""What is looked for in the database, by the name that its findings carry."""
 
 
 def examine(engine: Engine, settings: Settings) -> list[Finding]:
@@ -51,11 +56,20 @@ def of_snapshot(connection: Connection, files: Directory | None) -> Iterator[Fin
     if not is_current(connection):
         yield wrong("schema", "The schema of the database is not current.", "Migrate it: `bayesian-jobs migrate`.")
         return
-    facts = Facts(connection, store.moment(connection), service.read(connection), store.living(connection))
-    for check in CHECKS:
+    facts = facts_of(connection)
+    for check in CHECKS.values():
         yield from check(facts)
     if files is not None:
         yield from foundation.default_jobs(connection, files)
+
+
+def facts_of(connection: Connection) -> Facts:
+    return Facts(connection, store.moment(connection), service.read(connection), store.living(connection))
+
+
+def counts(facts: Facts) -> dict[str, int]:
+    """How many jobs or runs each check finds."""
+    return {name: sum(finding.concerns for finding in check(facts)) for name, check in CHECKS.items()}
 
 
 def unexaminable(error: BaseException) -> Finding:

@@ -7,7 +7,7 @@ transaction, so that it fits its snapshot.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine, text
@@ -19,6 +19,7 @@ from bayesian_jobs.store.open_runs import any_is_open
 MOST_COUNTED = 10_000
 MOST_TASKS = 100_000
 MOST_NAMED = 5
+BRIEF = timedelta(seconds=5)
 
 A_MINUTE_AGO = "now() - interval '1 minute'"
 IS_ALIVE = "ended_at IS NULL AND lease_until > now() AND missing_since IS NULL"
@@ -28,7 +29,7 @@ SELECT current_setting('server_version_num')::int / 10000 AS version, current_se
        current_setting('full_page_writes') <> 'off' AS full_page_writes,
        current_setting('synchronous_commit') <> 'off' AS synchronous_commit
 """)
-LIVING = text(f"SELECT kind, queues FROM processes WHERE {IS_ALIVE}")
+LIVING = text(f"SELECT kind, queues, cardinality(holding) AS runs FROM processes WHERE {IS_ALIVE}")
 
 # A look-up for each queue, where DISTINCT would read the entry of every run that waits.
 QUEUES = text("""
@@ -57,6 +58,10 @@ SELECT job_id AS name, next_run_at AS since FROM jobs
 WHERE state = 'running' AND NOT waiting AND next_run_at < {A_MINUTE_AGO}
   AND EXISTS (SELECT FROM service WHERE state = 'running' AND changed_at < {A_MINUTE_AGO})
 ORDER BY next_run_at
+"""
+DUE_JOBS = """
+SELECT job_id AS name, next_run_at AS since FROM jobs
+WHERE state = 'running' AND NOT waiting AND next_run_at < now() ORDER BY next_run_at
 """
 PENDING_JOBS = f"""
 SELECT job_id AS name, created_at AS since FROM jobs WHERE state = 'pending' AND created_at < {A_MINUTE_AGO}
@@ -89,6 +94,17 @@ FROM processes AS p CROSS JOIN unnest(p.holding) AS held(run_id)
 JOIN runs AS r ON r.run_id = held.run_id AND r.worker = p.process_no AND r.state = 'running'
 WHERE coalesce(p.ended_at, least(p.lease_until, p.missing_since)) < {A_MINUTE_AGO}
 """
+# Nor these: they are looked for where a job cannot go on, or end, without them.
+LOST_RUNS = f"""
+SELECT r.run_id::text AS name, r.started_at AS since
+FROM (SELECT job_no, last_run_id, last_scheduled_for FROM jobs WHERE waiting
+      UNION ALL
+      SELECT job_no, last_run_id, last_scheduled_for FROM jobs
+      WHERE next_run_at IS NULL AND state IN ('running', 'paused')) AS stuck
+JOIN runs AS r ON r.run_id = stuck.last_run_id AND r.scheduled_for = stuck.last_scheduled_for
+WHERE r.state = 'running' AND r.started_at < {A_MINUTE_AGO}
+  AND NOT EXISTS (SELECT FROM processes AS p WHERE p.process_no = r.worker AND r.run_id = ANY(p.holding))
+"""
 FAILURES = "SELECT job_id AS name, created_at AS since FROM jobs WHERE handler = 'ErrorHandler'"
 HOPELESS_TASKS = f"""
 SELECT task || ' of ' || flow_id AS name, created_at AS since
@@ -112,10 +128,12 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Living:
-    """A process that is alive; `queues`: from which it takes runs, None: it takes none, or has not said yet."""
+    """A process that is alive; `queues`: from which it takes runs, None: it takes none, or has not said yet; `runs`:
+    how many it may be executing."""
 
     kind: str
     queues: Sequence[str] | None
+    runs: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +174,20 @@ def queues_with_queued_runs(connection: Connection) -> list[str]:
 def find(connection: Connection, rows: str, **values: Any) -> Found:
     """Count what a statement of this module finds."""
     return Found(*connection.execute(text(counted(rows)), values).one())
+
+
+def waiting(connection: Connection, queue: str, patience: timedelta = timedelta(0)) -> Found:
+    """The runs in a queue that could have been started longer than `patience` ago."""
+    return find(connection, WAITING_RUNS, queues=[queue], patience=patience)
+
+
+def be_brief(connection: Connection) -> None:
+    """Whatever is looked at in this transaction must not take long: several may ask for it at once, and again."""
+    connection.execute(text("SELECT set_config('statement_timeout', :limit, true)"), {"limit": milliseconds(BRIEF)})
+
+
+def milliseconds(time: timedelta) -> str:
+    return f"{time // timedelta(milliseconds=1)}ms"
 
 
 def counted(rows: str) -> str:

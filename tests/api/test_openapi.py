@@ -12,7 +12,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from bayesian_jobs.handlers.registry import Registry
 
 BASE = "/api/v1"
-UNDOCUMENTED = {("GET", path) for path in ("/", BASE, f"{BASE}/", f"{BASE}/ui")}
+UNDOCUMENTED = {("GET", path) for path in ("/", "/metrics", BASE, f"{BASE}/", f"{BASE}/ui")}
 
 
 @pytest.fixture

@@ -352,6 +352,21 @@ def test_of_very_many_it_tells_that_there_are_so_many_and_the_oldest(healthy, fi
     assert what.endswith(f": 'mine-{store.MOST_COUNTED + 1}', 'mine-10000', 'mine-9999', 'mine-9998', 'mine-9997', ….")
 
 
+@pytest.mark.parametrize("worker_is", ["lease_until", "ended_at"])
+def test_a_run_that_executes_by_the_ledger_only_is_found_where_its_job_waits_for_it(healthy, finds, doctor, worker_is):
+    other = healthy.process("worker")
+    healthy.execute_sql("UPDATE processes SET queues = '{default}' WHERE kind = 'worker'")
+    healthy.add("once")
+    healthy.dispatch()
+    run = healthy.claim_one(other)
+    healthy.execute_sql(f"UPDATE runs SET started_at = {AGO} WHERE state = 'running'")
+    assert doctor() == (0, [])
+    healthy.execute_sql(f"UPDATE processes SET holding = '{{}}', {worker_is} = now() WHERE process_no = {other}")
+    assert finds("lost-runs").endswith(f": '{run.run_id}'.")
+    healthy.execute_sql("UPDATE runs SET started_at = clock_timestamp() WHERE state = 'running'")
+    assert doctor() == (0, [])
+
+
 def test_failures_are_noticed(healthy, finds):
     healthy.execute_sql(
         f"INSERT INTO jobs (job_id, handler, state, updated_at) VALUES ('a', 'ErrorHandler', 'paused', {AGO})"
@@ -399,6 +414,8 @@ def test_no_look_reads_all_jobs_or_all_runs(healthy, database_url):
                 store.JOBS_WAITING_FOR_NOTHING,
                 store.JOBS_WITHOUT_FIRE_TIME,
                 store.ORPHANED_RUNS,
+                store.LOST_RUNS,
+                store.DUE_JOBS,
                 store.FAILURES,
                 store.HOPELESS_TASKS,
             )

@@ -79,6 +79,17 @@ def test_the_checks_of_the_doctor_are_those_that_find_something() -> None:
     assert len(listed) == len(set(listed))
 
 
+def test_the_metrics_are_those_that_are_measured(service_metrics: set[str]) -> None:
+    assert set(first_column(REFERENCE / "metrics.md", "metric")) == service_metrics
+
+
+@pytest.fixture
+def service_metrics() -> set[str]:
+    """The names that the code gives to metrics."""
+    code = (ROOT / "bayesian_jobs/lifecycle/metrics.py").read_text("utf-8")
+    return {f"bayesian_jobs_{name}" for name in re.findall(r'f"\{PREFIX\}(\w+)"', code)}
+
+
 def test_the_commands_of_dev_are_those_that_it_tells_itself() -> None:
     told = re.findall(r"^    (\./dev \w+)", (ROOT / "dev").read_text("utf-8"), re.MULTILINE)
     assert first_column(REFERENCE / "command-line.md", "command", table=1) == told

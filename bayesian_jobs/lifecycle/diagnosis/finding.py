@@ -24,12 +24,14 @@ class Severity(Described):
 
 
 class Finding(NamedTuple):
-    """One thing that a check has found: what it is, and what to do about it."""
+    """One thing that a check has found: what it is, what to do about it, and how many jobs or runs are concerned (above
+    MOST_COUNTED: at least so many), 1 if it is no number of things."""
 
     check: str
     severity: Severity
     what: str
     remedy: str
+    concerns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,10 @@ class Facts:
     def alive(self, kind: str) -> int:
         return sum(process.kind == kind for process in self.living)
 
+    def consumers(self, queue: str) -> int:
+        """Workers that have said that they take runs from it."""
+        return sum(process.kind == "worker" and queue in (process.queues or ()) for process in self.living)
+
     def is_consumed(self, queue: str) -> bool:
         """Whether a worker takes runs from it; one that has not said from which might."""
         workers = (process for process in self.living if process.kind == "worker")
@@ -53,12 +59,12 @@ class Facts:
 Check = Callable[[Facts], Iterator[Finding]]
 
 
-def wrong(check: str, what: str, remedy: str) -> Finding:
-    return Finding(check, Severity.WRONG, what, remedy)
+def wrong(check: str, what: str, remedy: str, count: int = 1) -> Finding:
+    return Finding(check, Severity.WRONG, what, remedy, count)
 
 
-def notice(check: str, what: str, remedy: str) -> Finding:
-    return Finding(check, Severity.NOTICE, what, remedy)
+def notice(check: str, what: str, remedy: str, count: int = 1) -> Finding:
+    return Finding(check, Severity.NOTICE, what, remedy, count)
 
 
 def number(found: Found, one: str, many: str) -> str:

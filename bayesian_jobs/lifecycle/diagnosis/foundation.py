@@ -55,6 +55,7 @@ def runs_in_the_past(facts: Facts) -> Iterator[Finding]:
             "runs-past",
             f"{number(found, 'run', 'runs')} of the last two weeks in runs_past: outside of the weekly partitions.",
             "Nothing, if the service is younger or the jobs were given such times; else see that a scheduler runs.",
+            found.count,
         )
 
 

@@ -1,6 +1,6 @@
 """The work: who does it, and what of it is not done."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 
 from bayesian_jobs.errors import shortened
@@ -35,13 +35,14 @@ def queues(facts: Facts) -> Iterator[Finding]:
     for queue in store.queues_with_queued_runs(facts.connection):
         if facts.is_consumed(queue):
             continue
-        found = store.find(facts.connection, store.WAITING_RUNS, queues=[queue], patience=timedelta(0))
+        found = store.waiting(facts.connection, queue)
         if found.count:
             name = shortened(queue)
             yield wrong(
                 "queues",
                 f"No worker takes from queue {name}: {number(found, 'run waits', 'runs wait')}, {since(found)}.",
                 "Start a worker that does (`bayesian-jobs worker --queues …`, or `--actors …` for actors of your own).",
+                found.count,
             )
 
 
@@ -55,6 +56,7 @@ def waiting_runs(facts: Facts) -> Iterator[Finding]:
             "waiting-runs",
             f"{number(found, 'run has', 'runs have')} been waiting for a worker for over a minute, {since(found)}.",
             "If it stays so, start more workers, or let each do more at once (JOBS_WORKER_THREADS).",
+            found.count,
         )
 
 
@@ -65,6 +67,7 @@ def overdue_jobs(facts: Facts) -> Iterator[Finding]:
             "overdue-jobs",
             f"{number(found, 'job is', 'jobs are')} overdue by more than a minute, {since(found)}: {named(found)}.",
             "See that a scheduler runs and keeps up: its log says what keeps it.",
+            found.count,
         )
 
 
@@ -75,6 +78,7 @@ def pending_jobs(facts: Facts) -> Iterator[Finding]:
             "pending-jobs",
             f"{number(found, 'job has', 'jobs have')} been pending for over a minute, {since(found)}: {named(found)}.",
             "See that a scheduler runs: it takes them up, and its log says why it cannot.",
+            found.count,
         )
 
 
@@ -85,6 +89,7 @@ def jobs_set_aside(facts: Facts) -> Iterator[Finding]:
             "jobs-set-aside",
             f"{number(found, 'job was', 'jobs were')} set aside, because of an error: {named(found)}.",
             "Read the error (`bayesian-jobs job show ID`), correct the job (`edit`), and resume it (`resume`).",
+            found.count,
         )
 
 
@@ -95,6 +100,7 @@ def jobs_waiting_for_nothing(facts: Facts) -> Iterator[Finding]:
             "jobs-waiting-for-nothing",
             f"{number(found, 'job waits', 'jobs wait')} for a run to end, but none is open: {named(found)}.",
             "See that a scheduler runs: it lets them go on within seconds.",
+            found.count,
         )
 
 
@@ -105,6 +111,7 @@ def jobs_without_fire_time(facts: Facts) -> Iterator[Finding]:
             "jobs-without-fire-time",
             f"{number(found, 'job is', 'jobs are')} not finished, but will never run: {named(found)}.",
             "See that a scheduler runs: it ends those that have run. Change the others (`bayesian-jobs job edit`).",
+            found.count,
         )
 
 
@@ -115,6 +122,18 @@ def orphaned_runs(facts: Facts) -> Iterator[Finding]:
             "orphaned-runs",
             f"{number(found, 'run is', 'runs are')} executing by the ledger, but the worker is dead: {named(found)}.",
             "See that a scheduler runs: it takes them back within seconds of the worker's death.",
+            found.count,
+        )
+
+
+def lost_runs(facts: Facts) -> Iterator[Finding]:
+    found = store.find(facts.connection, store.LOST_RUNS)
+    if found.count:
+        yield wrong(
+            "lost-runs",
+            f"{number(found, 'run is', 'runs are')} executing by the ledger, but no worker knows it: {named(found)}.",
+            "Nothing of the service leaves one so: report it. To go on, remove its job and add it again.",
+            found.count,
         )
 
 
@@ -125,6 +144,7 @@ def failures(facts: Facts) -> Iterator[Finding]:
             "failures",
             f"{number(found, 'failure is', 'failures are')} recorded, {since(found)}.",
             "Look at them (`bayesian-jobs job list --job-type failed`); then `DELETE /jobs/clean-failed`.",
+            found.count,
         )
 
 
@@ -136,21 +156,23 @@ def hopeless_tasks(facts: Facts) -> Iterator[Finding]:
             f"{number(found, 'task of a flow waits', 'tasks of flows wait')}, but no run of the flow is left: "
             f"{named(found)}.",
             "Start the flow again, if its work is still wanted; `prune-history` removes what waits in vain.",
+            found.count,
         )
 
 
-CHECKS: tuple[Check, ...] = (
-    service,
-    schedulers,
-    workers,
-    queues,
-    waiting_runs,
-    overdue_jobs,
-    pending_jobs,
-    jobs_set_aside,
-    jobs_waiting_for_nothing,
-    jobs_without_fire_time,
-    orphaned_runs,
-    failures,
-    hopeless_tasks,
-)
+CHECKS: Mapping[str, Check] = {
+    "service": service,
+    "schedulers": schedulers,
+    "workers": workers,
+    "queues": queues,
+    "waiting-runs": waiting_runs,
+    "overdue-jobs": overdue_jobs,
+    "pending-jobs": pending_jobs,
+    "jobs-set-aside": jobs_set_aside,
+    "jobs-waiting-for-nothing": jobs_waiting_for_nothing,
+    "jobs-without-fire-time": jobs_without_fire_time,
+    "orphaned-runs": orphaned_runs,
+    "lost-runs": lost_runs,
+    "failures": failures,
+    "hopeless-tasks": hopeless_tasks,
+}
