@@ -49,6 +49,9 @@ graceful_timeout = 8
 keepalive = 5
 timeout = 30
 
+# Else who comes from this machine, or through a proxy on it, could say what the path is.
+forwarder_headers = ""
+
 limit_request_line = 4094
 limit_request_fields = 50
 limit_request_field_size = 8190

@@ -9,7 +9,7 @@ import falcon
 from falcon.media import JSONHandler
 from falcon.typing import ReadableIO
 
-from bayesian_jobs.domain.json_values import why_not_storable
+from bayesian_jobs.domain.json_values import why_not_storable, zeros_written_out
 from bayesian_jobs.errors import shortened
 
 MAX_BYTES = 256 * 1024
@@ -46,6 +46,8 @@ def read_object(req: falcon.Request, *, required: bool = False) -> dict[str, Any
     reason = why_not_storable(document)
     if reason:
         raise _bad(reason)
+    if len(body) + zeros_written_out(document) > MAX_BYTES:
+        raise _too_large(" when its numbers are written out")
     return document
 
 
@@ -137,5 +139,5 @@ def _unsupported(description: str) -> falcon.HTTPUnsupportedMediaType:
     return falcon.HTTPUnsupportedMediaType(description=description)
 
 
-def _too_large() -> falcon.HTTPContentTooLarge:
-    return falcon.HTTPContentTooLarge(description=f"The body is larger than {MAX_BYTES} bytes")
+def _too_large(when: str = "") -> falcon.HTTPContentTooLarge:
+    return falcon.HTTPContentTooLarge(description=f"The body is larger than {MAX_BYTES} bytes{when}")

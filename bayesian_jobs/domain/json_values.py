@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from math import isfinite
+from math import isfinite, log10
 from typing import Any
 
 MAX_DEPTH = 32
@@ -28,6 +28,18 @@ def why_not_storable(value: object, depth: int = 0) -> str | None:
         case list():
             return _first(why_not_storable(item, depth + 1) for item in value)
     return f"is not JSON but a Python {type(value).__name__}"
+
+
+def zeros_written_out(value: object) -> int:
+    """How many zeros JSONB writes for the exponents of numbers: 1e308 is kept small, and comes back as 309 digits."""
+    match value:
+        case float() if value:
+            return abs(round(log10(abs(value))))
+        case dict():
+            return sum(zeros_written_out(item) for item in value.values())
+        case list():
+            return sum(zeros_written_out(item) for item in value)
+    return 0
 
 
 def as_kept(value: Any) -> Any:

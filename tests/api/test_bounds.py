@@ -174,3 +174,15 @@ def test_a_column_that_is_absent_is_a_schema_that_is_not_current(
     connection.execute(text("ALTER TABLE jobs RENAME COLUMN misfire_grace_time TO other"))
 
     assert "bayesian-jobs migrate" in assert_problem(client.simulate_get("/api/v1/jobs"), 503)["error"]
+
+
+@pytest.mark.parametrize("number", ["1e308", "-1e308", "5e-324", "1e100"])
+def test_numbers_that_are_kept_small_and_come_back_long_count_as_what_comes_back(
+    client: testing.TestClient, number: str
+) -> None:
+    """PostgreSQL writes 309 digits for 1e308: 250 kB of it came back as 13 MB, and a page of such jobs as 700."""
+    numbers = ",".join([number] * 5000)
+    body = f'{{"handler": "Greeting", "kwargs": {{"name": "x", "numbers": [{numbers}]}}}}'
+    answer = client.simulate_post("/api/v1/jobs", body=body, headers={"Content-Type": "application/json"})
+
+    assert "larger than 262144 bytes when its numbers are written out" in assert_problem(answer, 413)["error"]

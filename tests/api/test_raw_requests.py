@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
-from raw_http import DEADLINE, Server
+from raw_http import DEADLINE, Server, read_to_the_end
 
 BODY = b'{"flow_name": "f", "flow_arguments": []}'
 
@@ -85,6 +85,37 @@ def test_a_request_without_a_host_is_refused(port: int) -> None:
 
     assert status == 403
     assert b"application/problem+json" in head
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "SCRIPT_NAME: /x", "SCRIPT_NAME: /api", "PATH_INFO: /api/v1/jobs", "REMOTE_ADDR: 192.0.2.1",
+        "Script-Name: /api", "X-Forwarded-For: 192.0.2.1", "X-Original-URL: /api/v1/jobs", "X-Rewrite-URL: /api/v1/jobs",
+        "X-HTTP-Method-Override: DELETE", "X-Forwarded-Host: evil.example", "Content_Length: 5",
+    ],
+)  # fmt: skip
+def test_no_header_changes_who_asks_for_what(port: int, header: str) -> None:
+    request = f"GET /api/v1/liveness HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}\r\n\r\n"
+    status, _, body = exchange(port, request.encode())
+
+    assert (status, body) == (200, b'{"alive":true}')
+
+
+@pytest.mark.parametrize(
+    "coding", [b"identity, chunked", b"gzip, chunked", b"chunked, identity", b"chunked,", b"CHUNKED", b"\x0bchunked"]
+)
+def test_what_follows_a_body_that_could_be_read_in_two_ways_is_no_request(port: int, coding: bytes) -> None:
+    """A proxy in front may take for a body what this server would take for the next request."""
+    head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    smuggled = b"GET /api/v1/service/state HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+        client.sendall(head + b"Transfer-Encoding: " + coding + b"\r\n\r\n" + chunk(smuggled) + chunk(b""))
+        client.shutdown(socket.SHUT_WR)
+        answer = read_to_the_end(client)
+
+    assert re.findall(rb"HTTP/1.1 (\d)", answer) in ([b"4"], [b"5"])
+    assert b'"state"' not in answer
 
 
 def test_a_path_that_is_not_utf_8_is_refused(port: int) -> None:
