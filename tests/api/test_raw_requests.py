@@ -91,8 +91,9 @@ def test_a_request_without_a_host_is_refused(port: int) -> None:
     "header",
     [
         "SCRIPT_NAME: /x", "SCRIPT_NAME: /api", "PATH_INFO: /api/v1/jobs", "REMOTE_ADDR: 192.0.2.1",
-        "Script-Name: /api", "X-Forwarded-For: 192.0.2.1", "X-Original-URL: /api/v1/jobs", "X-Rewrite-URL: /api/v1/jobs",
-        "X-HTTP-Method-Override: DELETE", "X-Forwarded-Host: evil.example", "Content_Length: 5",
+        "Script-Name: /api", "X-Forwarded-For: 192.0.2.1", "X-Original-URL: /api/v1/jobs",
+        "X-Rewrite-URL: /api/v1/jobs", "X-HTTP-Method-Override: DELETE", "X-Forwarded-Host: evil.example",
+        "Content_Length: 5",
     ],
 )  # fmt: skip
 def test_no_header_changes_who_asks_for_what(port: int, header: str) -> None:
