@@ -63,6 +63,11 @@ class RunNotFound(NotFound):
         super().__init__(f"No such run with id {shortened(run_id)}")
 
 
+class FlowStartNotFound(NotFound):
+    def __init__(self, flow_id: str) -> None:
+        super().__init__(f"No start of a flow has the id {shortened(flow_id)}")
+
+
 class HandlerNotFound(NotFound):
     """No handler has this name or this endpoint."""
 

@@ -5,6 +5,7 @@ import falcon
 from bayesian_jobs.api import (
     audit,
     documentation,
+    flows,
     handlers,
     jobs,
     media,
@@ -43,6 +44,7 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
         "/runs/{run_id}": runs.Run(engine),
         "/runs/{run_id}/retry": runs.Retry(engine, registry),
         "/runs/{run_id}/cancel": runs.Cancel(engine),
+        "/flows/{flow_id}": flows.Flow(engine),
         "/handlers": handlers.Handlers(registry),
         "/tokens": tokens.Tokens(engine),
         "/tokens/{token_name}": tokens.Token(engine),

@@ -1,6 +1,6 @@
 """Rows as JSON: the only place that knows the names on the wire."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -158,6 +158,27 @@ def run(row: Row) -> dict[str, Any]:
         "kwargs": row["kwargs"],
         "flow_id": row["flow_id"],
         "task": row["task"],
+    }
+
+
+def flow(flow_id: str, tasks: Sequence[Row]) -> dict[str, Any]:
+    """One start of a flow, from the rows of its tasks."""
+    return {
+        "flow_id": flow_id.lower(),
+        "job_id": tasks[0]["job_id"],
+        "tasks": [
+            {
+                "task": task["task"],
+                "state": task["state"],
+                "waits_for": task["waits_for"],
+                "actor": task["actor"],
+                "queue": task["queue"],
+                "run_id": None if task["run_id"] is None else str(task["run_id"]),
+                "scheduled_for": _time(task["scheduled_for"]),
+            }
+            for task in tasks
+        ],
+        "tasks_count": len(tasks),
     }
 
 

@@ -33,6 +33,7 @@ JOB_PATH = "/jobs/{job_id}"
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"description": "Identifies the job", "schema": ANY_JOB_ID},
     "run_id": {"description": "Identifies the run", "schema": schemas.TEXT | {"format": "uuid"}},
+    "flow_id": {"description": "Identifies one start of a flow", "schema": schemas.TEXT | {"format": "uuid"}},
     "token_name": {"description": "The token's name", "schema": schemas.TOKEN_NAME},
 }
 TAGGED_IF_THERE_IS_ONE = ("JobPut", "JobPatched", "DryRun")

@@ -195,6 +195,16 @@ EXPLANATION = record(
     next=maybe(TIME),
     run=maybe(ref("Run")),
 )
+WAITING = {"type": "string", "enum": ["waiting", *RUN_STATE["enum"]]}
+FLOW_TASK = record(
+    task=TEXT,
+    state=WAITING | {"description": "`waiting`: for the tasks of `waits_for` to succeed; else that of its latest run"},
+    waits_for=array(TEXT),
+    actor=TEXT,
+    queue=TEXT,
+    run_id=maybe(TEXT),
+    scheduled_for=maybe(TIME),
+)
 HANDLER = record(
     name=TEXT,
     endpoint=TEXT,
@@ -303,6 +313,8 @@ def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
         "Progress": record(done=NUMBER, total=maybe(NUMBER), text=maybe(TEXT)),
         "Missed": record(until=TIME, count=WHOLE),
         "RunList": page("runs", "Run"),
+        "Flow": record(flow_id=TEXT, job_id=maybe(TEXT), tasks=array(ref("FlowTask")), tasks_count=WHOLE),
+        "FlowTask": FLOW_TASK,
         "Handler": HANDLER,
         "HandlerList": record(handlers=array(ref("Handler")), handlers_count=WHOLE),
         "ServiceState": service_state(),

@@ -80,6 +80,10 @@ def run_cancel(arguments: Namespace) -> Sequence[Call]:
     return [Call(method="POST", path=f"{of_run(run_id)}/cancel") for run_id in arguments.run_ids]
 
 
+def flow_show(arguments: Namespace) -> Sequence[Call]:
+    return [Call(path=f"/flows/{quote(flow_id, safe='')}") for flow_id in arguments.flow_ids]
+
+
 def service_show(arguments: Namespace) -> Sequence[Call]:
     return [Call(path="/service/state")]
 

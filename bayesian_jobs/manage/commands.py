@@ -32,9 +32,13 @@ OPTIONS = {
 
 
 def add_to(top: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    """Add the commands `job`, `run`, `service`, `handlers`, `audit` and `token`."""
+    """Add the commands `job`, `run`, `flow`, `service`, `handlers`, `audit` and `token`."""
     add_job(group(top, "job", "add, list, change and remove jobs"))
     add_run(group(top, "run", "look at runs, try them again, cancel them"))
+    flow = group(top, "flow", "look at how far a flow has come")
+    named(
+        command(flow, "show", "tell the tasks of a start of a flow, and which still wait", calls.flow_show), "flow_ids"
+    )
     service = group(top, "service", "look at the whole service, pause and resume it")
     command(service, "show", "tell whether it is running or paused", calls.service_show)
     add_words(command(service, "pause", "pause every replica", calls.service_pause))

@@ -10,6 +10,7 @@ Document = Mapping[str, Any]
 COLUMNS = {
     "jobs": ("job_id", "handler", "state", "periodically", "next_run_at", "last_run"),
     "runs": ("run_id", "job_id", "scheduled_for", "state", "attempt", "reason"),
+    "tasks": ("task", "state", "waits_for", "actor", "queue", "run_id"),
     "handlers": ("name", "endpoint", "summary"),
     "entries": ("at", "who", "origin", "action", "job_id", "run_id", "details"),
     "tokens": ("name", "prefix", "scope", "expires_at", "revoked_at", "last_used_at"),

@@ -15,7 +15,7 @@ from bayesian_jobs.domain.flow import Flow
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.notifications import notify_runs_queued
 from bayesian_jobs.store.prepared import Prepared
-from bayesian_jobs.store.runs import NewMessage, send_messages
+from bayesian_jobs.store.runs import NewMessage, is_uuid, send_messages
 
 WAIT = """
 INSERT INTO flow_tasks (flow_id, task, actor, queue, message, waits_for, job_id)
@@ -56,6 +56,16 @@ SELECT bayesian_jobs_uuid7(), job_id, actor, queue, clock_timestamp(), 'queued',
 FROM ready
 RETURNING queue
 """
+
+TASKS = text("""
+SELECT * FROM (
+    SELECT DISTINCT ON (task) task, actor, queue, state, run_id, scheduled_for, '{}'::text[] AS waits_for, job_id
+    FROM runs WHERE flow_id = :flow_id ORDER BY task, scheduled_for DESC
+) AS started
+UNION ALL
+SELECT task, actor, queue, 'waiting', NULL, NULL, waits_for, job_id FROM flow_tasks WHERE flow_id = :flow_id
+ORDER BY scheduled_for, task
+""")
 
 # What still waits for a run that has gone will wait for ever; as long as one is left, it may end, or be retried.
 DELETE_HOPELESS = text("""
@@ -115,6 +125,14 @@ def go_on(connection: Connection, succeeded: Sequence[ClaimedRun]) -> None:
         return
     values = {"flow_ids": [run.flow_id for run in tasks], "tasks": [run.task for run in tasks]}
     notify_runs_queued(connection, (row.queue for row in go_on_statement.run(connection, values)))
+
+
+def tasks_of(connection: Connection, flow_id: str) -> list[Mapping[str, Any]]:
+    """The tasks of one start of a flow, in the order of their latest runs and then those that wait; none: there is no
+    such start, or its history is gone."""
+    if not is_uuid(flow_id):
+        return []
+    return [row._asdict() for row in connection.execute(TASKS, {"flow_id": flow_id})]
 
 
 def delete_hopeless_tasks(connection: Connection, retention: timedelta, limit: int) -> int:

@@ -17,6 +17,7 @@ DURATIONS = st.timedeltas(timedelta(seconds=1), timedelta(minutes=59)).map(forma
 PERIODS = st.timedeltas(timedelta(hours=1), LONGEST).map(format_duration)
 MOMENTS = st.datetimes(datetime(2100, 1, 1), datetime(2999, 12, 31), timezones=st.just(UTC))  # noqa: DTZ001
 WORDS = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=50)
+FLOW = "00000000-0000-4000-8000-000000000000"
 CRONS = st.sampled_from(["*/5 * * * *", "@daily", "30 3 * * mon-fri", "0 0 29 2 *"])
 
 schemathesis.openapi.format("human-duration", DURATIONS)
@@ -57,6 +58,15 @@ def its_own_token_stays(context: Any, case: Any) -> Any:
     """The list of tokens has it as well, and what is listed gets removed."""
     if case.path_parameters["token_name"] == "Schemathesis":
         case.path_parameters["token_name"] = str(uuid4())
+    return case
+
+
+@schemathesis.hook("map_case").apply_to(method="GET", path="/flows/{flow_id}")
+def a_flow_that_was_started(context: Any, case: Any) -> Any:
+    """No request starts a flow, so its id cannot be drawn: half of the ids are that of the flow that there is."""
+    flow_id = case.path_parameters["flow_id"]
+    if is_valid(case) and int(flow_id[-1], 16) % 2 == 0:
+        case.path_parameters["flow_id"] = FLOW
     return case
 
 

@@ -11,9 +11,11 @@ import pytest
 from bayesian_jobs.api.app import create_app
 from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.cli import main
+from bayesian_jobs.domain.flow import Flow, Task
 from bayesian_jobs.lifecycle.options import OPTIONS
 from bayesian_jobs.manage import commands
 from bayesian_jobs.settings import load
+from bayesian_jobs.store.flows import start_flow
 
 PRUNE = ("job", "add", "PruneHistory", "--job-id", "a")
 
@@ -129,6 +131,17 @@ def test_a_run_that_executes_is_asked_to_stop(document, said, service):
     run_id = service.claim_one().run_id
     assert "state                running\n" in said("run", "cancel", run_id)
     assert document("run", "show", run_id)["cancel_requested_at"] is not None
+
+
+def test_the_tasks_of_a_flow_are_shown_those_that_wait_included(document, said, service):
+    tasks = (Task(("fetch",), "fetch", "core"), Task(("scan",), "scan", "core", ("fetch",)))
+    with service.engine.begin() as connection:
+        start_flow(connection, Flow("f", tasks), [{"args": [], "kwargs": {}, "options": {}}], "a")
+    (run,) = document("run", "list")["runs"]
+    shown = document("flow", "show", run["flow_id"])
+    assert [(task["task"], task["state"]) for task in shown["tasks"]] == [("fetch", "queued"), ("scan", "waiting")]
+    _, fetch, scan = said("flow", "show", run["flow_id"]).splitlines()
+    assert (fetch.split()[:2], scan.split()[:3]) == (["fetch", "queued"], ["scan", "waiting", '["fetch"]'])
 
 
 def test_the_service_is_paused_and_resumed(document):
