@@ -42,16 +42,24 @@ class Player:
         self._work = pool.submit(work, self.engine)
 
     def step(self, looking: Connection) -> None:
-        """One step on; none, if it has ended, or waits for a lock that the other one holds."""
+        """One step on, as far as that goes: until it is about to make the next one, has ended, or waits for a lock that
+        the other one holds; then it is on its way already, and goes on when it can."""
+        if self._settle(looking):
+            with self._changed:
+                self._arrived = False
+                self._changed.notify_all()
+            self._settle(looking)
+
+    def _settle(self, looking: Connection) -> bool:
+        """True: it is about to make a step."""
         assert self._work is not None
         while not self._work.done():
             with self._changed:
-                if self._arrived or self._changed.wait(0.003):
-                    self._arrived = False
-                    self._changed.notify_all()
-                    return
+                if self._arrived or self._changed.wait_for(lambda: self._arrived, 0.002):
+                    return True
             if self._pid is not None and looking.execute(WAITS, {"pid": self._pid}).scalar():
-                return
+                return False
+        return False
 
     def finish(self) -> Any:
         """The rest of its steps. What it returns, or the error that it raises."""
