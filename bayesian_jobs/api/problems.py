@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import falcon
-from sqlalchemy.exc import OperationalError, ProgrammingError
+from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
 from bayesian_jobs.api import media
 from bayesian_jobs.errors import (
@@ -24,6 +24,8 @@ MEDIA_TYPE = "application/problem+json"
 MAX_REASON = 1000
 UNDEFINED = frozenset({"42P01", "42703", "42883"})
 """SQLSTATEs: undefined table, column, function."""
+READ_ONLY = "25006"
+"""SQLSTATE: the session is on a standby, or on a server that for the moment keeps what it has."""
 log = logging.getLogger(__name__)
 
 
@@ -33,6 +35,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     app.add_error_handler(Exception, _unforeseen)
     app.add_error_handler(OperationalError, _database_unavailable)
     app.add_error_handler(ProgrammingError, _statement_refused)
+    app.add_error_handler(InternalError, _perhaps_read_only)
     app.add_error_handler(InvalidOptions, _invalid_options)
     app.add_error_handler(NotFound, _not_found)
     app.add_error_handler(NameTaken, _conflict)
@@ -125,6 +128,17 @@ def _database_unavailable(
     log.warning("%s %s: the database did not answer: %s", req.method, shortened(req.path), reason)
     resp.set_header("Retry-After", "5")
     answer(resp, 503, "The database does not answer; try again")
+
+
+def _perhaps_read_only(
+    req: falcon.Request, resp: falcon.Response, error: InternalError, params: dict[str, Any]
+) -> None:
+    if getattr(error.orig, "pgcode", None) != READ_ONLY:
+        _unforeseen(req, resp, error, params)
+        return
+    log.warning("%s %s: the database is read-only", req.method, shortened(req.path))
+    resp.set_header("Retry-After", "5")
+    answer(resp, 503, "The database is read-only at the moment; try again")
 
 
 def _statement_refused(

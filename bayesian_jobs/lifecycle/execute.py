@@ -7,8 +7,9 @@ All other outcomes go to `report`, which records those of many runs in one.
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from contextlib import ExitStack
+import os
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -161,10 +162,23 @@ def attempt(execution: Execution, workshop: Workshop) -> Outcome | None:
 def call(handler: type[BaseHandler], execution: Execution, workshop: Workshop) -> None:
     kwargs = workshop.registry.signature(handler.__name__).bind(execution.run.kwargs)
     cancellation = execution.cancellation if handler.interruptible else Cancellation()
-    with cancellation.interrupting_thread():
-        result = handler(execution).execute(**kwargs)
-    if inspect.iscoroutine(result):
-        asyncio.run(cancellable(result, cancellation))
+    with ending_forks():
+        with cancellation.interrupting_thread():
+            result = handler(execution).execute(**kwargs)
+        if inspect.iscoroutine(result):
+            asyncio.run(cancellable(result, cancellation))
+
+
+@contextmanager
+def ending_forks() -> Iterator[None]:
+    """A handler may fork. A child that comes back from it, instead of ending, would go on as this worker: speak on its
+    sockets, and execute once more what it has claimed. Such a child ends here."""
+    home = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() != home:
+            os._exit(os.EX_SOFTWARE)
 
 
 async def cancellable(work: Coroutine[Any, Any, Any], cancellation: Cancellation) -> None:

@@ -6,6 +6,7 @@ import pytest
 from api_steps import add_job, add_run, assert_problem, client_on
 from falcon import testing
 from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.pool import NullPool
 
 from bayesian_jobs.api import pages
 from bayesian_jobs.handlers.registry import Registry
@@ -174,6 +175,18 @@ def test_a_column_that_is_absent_is_a_schema_that_is_not_current(
     connection.execute(text("ALTER TABLE jobs RENAME COLUMN misfire_grace_time TO other"))
 
     assert "bayesian-jobs migrate" in assert_problem(client.simulate_get("/api/v1/jobs"), 503)["error"]
+
+
+def test_a_database_that_is_read_only_is_unavailable_for_changes(database_url: str, registry: Registry) -> None:
+    read_only = create_engine(
+        database_url, poolclass=NullPool, connect_args={"options": "-c default_transaction_read_only=on"}
+    )
+    client = client_on(read_only, registry)
+
+    assert client.simulate_get("/api/v1/jobs").status_code == 200
+    answer = client.simulate_put("/api/v1/jobs/a?state=paused")
+    assert "read-only" in assert_problem(answer, 503)["error"]
+    assert answer.headers["retry-after"] == "5"
 
 
 @pytest.mark.parametrize("number", ["1e308", "-1e308", "5e-324", "1e100"])

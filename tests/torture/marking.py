@@ -16,10 +16,13 @@ class Mark(BaseHandler):
 
     def execute(self, seconds: float = 0) -> None:
         self.note("begin")
-        self.run.connection.execute(text("INSERT INTO effects VALUES (:run)"), {"run": self.run.run_id})
+        self.take_effect()
         self.note("working")
         time.sleep(seconds)
         self.note("end")
+
+    def take_effect(self) -> None:
+        self.run.connection.execute(text("INSERT INTO effects VALUES (:run)"), {"run": self.run.run_id})
 
     def note(self, what: str) -> None:
         line = f"{self.run.run_id} {self.run.attempt} {os.getpid()} {what} {time.monotonic_ns()}\n"
@@ -42,3 +45,14 @@ class CloseFiles(BaseHandler):
 
     def execute(self) -> None:
         os.closerange(3, 4096)
+
+
+class ReturnsTwice(Mark):
+    """Forks, and returns in both processes."""
+
+    def execute(self) -> None:
+        self.note("begin")
+        if child := os.fork():
+            os.waitpid(child, 0)
+            self.take_effect()
+            self.note("end")

@@ -66,6 +66,17 @@ def test_a_worker_whose_files_a_handler_has_closed_ends_or_goes_on_but_does_not_
     assert len(fleet.marks("end")) in (1, 2), "the run that closed the files may have been recorded in time"
 
 
+def test_a_child_that_comes_back_from_a_handler_does_not_go_on_as_the_worker(fleet):
+    worker = fleet.start_ready("worker")
+    fleet.add(1, "ReturnsTwice")
+    fleet.add(7)
+    fleet.start_ready("scheduler")
+    fleet.wait_until_all_ended()
+    assert fleet.states() == {"succeeded": 8}
+    assert {mark.pid for mark in fleet.marks("begin")} == {worker.pid}
+    fleet.check_each_effect_once()
+
+
 def test_with_two_schedulers_and_two_workers_one_of_each_killed_nothing_is_lost_or_doubled(fleet):
     schedulers = [fleet.start_ready("scheduler") for _ in range(2)]
     workers = [fleet.start_ready("worker") for _ in range(2)]

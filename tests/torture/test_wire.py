@@ -1,0 +1,36 @@
+"""What the proxy hears of commits in the replies of PostgreSQL."""
+
+import pytest
+from rig.wire import Replies
+
+
+def message(kind: bytes, body: bytes) -> bytes:
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
+def told(*tags: bytes, then: bytes) -> bytes:
+    return b"".join(message(b"C", tag + b"\0") for tag in tags) + message(b"Z", then)
+
+
+IN_TRANSACTION = told(b"BEGIN", then=b"T")
+
+
+@pytest.mark.parametrize(
+    ("said", "commits"),
+    [
+        (told(b"INSERT 0 1", then=b"I"), 1),
+        (told(b"SELECT 1", then=b"I"), 0),
+        (told(b"SELECT 1", b"SELECT 3", then=b"I"), 1),
+        (IN_TRANSACTION + told(b"UPDATE 1", then=b"T"), 0),
+        (IN_TRANSACTION + told(b"UPDATE 1", then=b"T") + told(b"COMMIT", then=b"I"), 1),
+        (IN_TRANSACTION + told(b"UPDATE 1", then=b"T") + told(b"ROLLBACK", then=b"I"), 0),
+        (IN_TRANSACTION + told(b"UPDATE 1", b"COMMIT", then=b"I"), 1),
+    ],
+)
+def test_it_counts_what_was_committed(said, commits):
+    assert Replies().commits_in(said) == commits
+
+
+def test_messages_may_come_in_any_pieces():
+    replies, said = Replies(), IN_TRANSACTION + told(b"COMMIT", then=b"I")
+    assert sum(replies.commits_in(bytes([each])) for each in said) == 1
