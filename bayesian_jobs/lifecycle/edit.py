@@ -23,8 +23,9 @@ from bayesian_jobs.lifecycle.reader import member_of
 from bayesian_jobs.store import audit
 from bayesian_jobs.store import jobs as store
 from bayesian_jobs.store.begins import wait_for_begins
-from bayesian_jobs.store.engine import Transactions, Unreadable, database_now
+from bayesian_jobs.store.engine import Transactions, database_now
 from bayesian_jobs.store.notifications import notify_jobs_changed
+from bayesian_jobs.store.unreadable import Unreadable
 
 
 def put(

@@ -1,16 +1,17 @@
 """Connections: how they are made, what the server may do to one that hangs, and the database's clock."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import TransactionRollbackError
-from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from bayesian_jobs.store.unreadable import read_as_near_as_can_be, read_json
 
 # Server-side limits are part of correctness: a frozen process must not hold rows that others need.
 SESSION = {
@@ -70,9 +71,10 @@ class Within:
 def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -> Engine:
     """A pool of connections whose sessions are called `name` in `pg_stat_activity`. Does not connect.
 
-    `hot`: for the statements of the hot paths, which are prepared and plan look-ups only.
+    `hot`: for the statements of the hot paths, which are prepared and plan look-ups only, and read rows that a
+    scheduler has judged. All others also read what can be in a row that none has judged yet.
     """
-    return create_engine(
+    engine = create_engine(
         url,
         pool_size=pool_size,
         max_overflow=10,
@@ -80,23 +82,14 @@ def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -
         json_deserializer=read_json,
         connect_args=connect_arguments(name, SESSION | SHORT | LOOK_UPS_ONLY if hot else SESSION),
     )
+    if not hot:
+        event.listen(engine, "connect", read_as_near_as_can_be)
+    return engine
 
 
 def connect_arguments(name: str, session: Mapping[str, str]) -> dict[str, object]:
     options = " ".join(f"-c {setting}={value}" for setting, value in session.items())
     return {"application_name": f"bayesian-jobs {name}", "options": options, **SOCKET}
-
-
-class Unreadable(dict[str, str]):
-    """Stands for a JSON document that plain SQL has stored, and at whose numbers or depth Python's reader raises."""
-
-
-def read_json(text: str) -> Any:
-    """What a column of JSON holds; an Unreadable, so that one such row does not hide all others."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        return Unreadable({"…": f"cannot be read: {error}"})
 
 
 def database_now(connection: Connection) -> datetime:

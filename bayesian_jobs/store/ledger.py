@@ -24,7 +24,10 @@ SELECT count(*) FROM (
 ) AS ahead
 """)
 OPEN_RUNS = text(f"SELECT {open_runs('jobs')} FROM jobs WHERE job_no = :job_no")
-DELAY = text("SELECT bayesian_jobs_delay(jitter, job_id, :fire_time) FROM jobs WHERE job_no = :job_no")
+# The jitter of a pending job may be longer than what can be computed with.
+DELAY = text("""
+SELECT bayesian_jobs_delay(least(jitter, interval '99999 days'), job_id, :fire_time) FROM jobs WHERE job_no = :job_no
+""")
 WORKER = text("""
 SELECT hostname, pid, ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL AS is_alive
 FROM processes WHERE process_no = :process_no
