@@ -26,7 +26,8 @@ SELECT count(*) FROM (
 OPEN_RUNS = text(f"SELECT {open_runs('jobs')} FROM jobs WHERE job_no = :job_no")
 # The jitter of a pending job may be longer than what can be computed with.
 DELAY = text("""
-SELECT bayesian_jobs_delay(least(jitter, interval '99999 days'), job_id, :fire_time) FROM jobs WHERE job_no = :job_no
+SELECT bayesian_jobs_delay(least(jitter, interval '99999 days'), job_id, :fire_time)
+FROM jobs WHERE job_no = :job_no AND jitter IS NOT NULL
 """)
 WORKER = text("""
 SELECT hostname, pid, ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL AS is_alive
@@ -81,7 +82,7 @@ def open_fire_times(connection: Connection, job_no: int) -> list[datetime]:
 
 def delay_of(connection: Connection, job_no: int, fire_time: datetime) -> timedelta:
     """How much later than its fire time a run of the job starts, by the job's jitter."""
-    delay: timedelta | None = connection.execute(DELAY, {"job_no": job_no, "fire_time": fire_time}).scalar_one()
+    delay: timedelta | None = connection.execute(DELAY, {"job_no": job_no, "fire_time": fire_time}).scalar()
     return delay or timedelta(0)
 
 

@@ -27,8 +27,8 @@ def read_json(text: str) -> Any:
         return Unreadable({"…": f"cannot be read: {error}"})
 
 
-def read_time(text: str | None, cursor: Any) -> datetime | None:
-    """The time, or the nearest one that a job can have."""
+def read_time(text: Any, cursor: Any) -> datetime | None:
+    """The time that PostgreSQL has written, None for null, or the nearest one that a job can have."""
     try:
         at: datetime | None = PYDATETIMETZ(text, cursor)
     except (ValueError, OverflowError):
@@ -36,7 +36,7 @@ def read_time(text: str | None, cursor: Any) -> datetime | None:
     return None if at is None else min(max(at, EARLIEST), LATEST)
 
 
-def read_interval(text: str | None, cursor: Any) -> timedelta | None:
+def read_interval(text: Any, cursor: Any) -> timedelta | None:
     """The interval, or the longest one that there is."""
     try:
         length: timedelta | None = INTERVAL(text, cursor)
