@@ -168,6 +168,6 @@ def test_the_policy_of_the_page_stops_a_script_that_gets_into_it(page: Page, dia
         document.body.append(script);
         document.getElementById('l').click();
     }""")
-    page.wait_for_function("document.querySelector('img[src=x]').complete")
+    expect(page.locator("img[src=x]")).to_have_js_property("complete", True)
 
     assert dialogs == []
