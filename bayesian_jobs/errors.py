@@ -14,6 +14,7 @@ BayesianJobsError
 ├── TaskNotFound         no task of a flow has this name
 ├── RequestRefused       a request of the command line was refused, or not answered
 ├── SettingsError        a setting of the process cannot be used
+├── ServerTooOld         the PostgreSQL server is older than the service can work on
 └── EmbeddedPostgresError  the PostgreSQL that starts by itself could not be started
 """
 
@@ -143,6 +144,11 @@ class RequestRefused(BayesianJobsError):
 class SettingsError(BayesianJobsError):
     def __init__(self, setting: str, value: object, reason: str) -> None:
         super().__init__(f"{setting}={shortened(value)}: {reason}")
+
+
+class ServerTooOld(BayesianJobsError):
+    def __init__(self, major: int, oldest: int) -> None:
+        super().__init__(f"The server is PostgreSQL {major}, which is too old: upgrade it to {oldest} or later")
 
 
 class EmbeddedPostgresError(BayesianJobsError):

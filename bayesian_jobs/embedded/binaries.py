@@ -11,7 +11,8 @@ from pathlib import Path
 from bayesian_jobs.errors import EmbeddedPostgresError
 
 PROGRAMS = ("initdb", "pg_ctl", "postgres")
-OLDEST_MAJOR = 14
+OLDEST_MAJOR = 15
+"""Of any PostgreSQL that the service works on, embedded or not."""
 
 _SYSTEM_DIRECTORIES = (
     ("/usr/lib/postgresql", "*/bin"),

@@ -8,6 +8,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, text
 
 from alembic import command
+from bayesian_jobs.embedded.binaries import OLDEST_MAJOR
+from bayesian_jobs.errors import ServerTooOld
 
 
 def migrations_dir() -> Path:
@@ -24,9 +26,19 @@ def configuration(url: str | None = None) -> Config:
     return config
 
 
+def check_server(connection: Connection) -> None:
+    """Every start goes through a migration, or finds a schema that one has made: so none works on an older server.
+
+    Raises ServerTooOld.
+    """
+    major = int((connection.dialect.server_version_info or (0,))[0])
+    if major < OLDEST_MAJOR:
+        raise ServerTooOld(major, OLDEST_MAJOR)
+
+
 def upgrade(url: str, revision: str = "head") -> None:
     """Migrate the database to `revision`. Any number of processes may do so at once: an advisory lock lets one
-    work and the others find nothing left to do."""
+    work and the others find nothing left to do. Raises ServerTooOld."""
     command.upgrade(configuration(url), revision)
 
 

@@ -1,12 +1,14 @@
 """What a newcomer reads when everything runs: where it is, what it consists of, what to try."""
 
 import shlex
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from bayesian_jobs import __version__
 from bayesian_jobs.lifecycle.defaults import Report
 from bayesian_jobs.lifecycle.yaml_files import shown
-from bayesian_jobs.settings import Settings, without_password
+from bayesian_jobs.settings import Settings, own_data_dir, without_password
 from bayesian_jobs.up.readiness import base_url
 
 RULE = "-" * 78
@@ -22,7 +24,7 @@ def banner(configured: Settings, report: Report, pids: Mapping[str, int], *, dsn
         ("API", base_url(configured)),
         ("Swagger UI", f"{base_url(configured)}/ui/"),
         ("Database", database(configured)),
-        *([("", f"psql {shlex.quote(dsn)}")] if dsn else []),
+        *([("", f"psql {shlex.quote(dsn)}"), ("Command line", command_line(configured))] if dsn else []),
         ("Broker", "the same PostgreSQL"),
         *default_jobs(configured, report),
         ("Processes", ", ".join(f"{name} {pid}" for name, pid in pids.items())),
@@ -46,6 +48,13 @@ def database(configured: Settings) -> str:
     if configured.database_url is None:
         return f"embedded PostgreSQL, its data in {configured.data_dir}"
     return without_password(configured.database_url)
+
+
+def command_line(configured: Settings) -> str:
+    """A command for any terminal, and any directory, that finds the embedded database."""
+    where = f"JOBS_DATA_DIR={shlex.quote(str(configured.data_dir.absolute()))} "
+    program = shlex.quote(str(Path(sys.executable).with_name("bayesian-jobs")))
+    return f"{'' if configured.data_dir == own_data_dir() else where}{program} job list"
 
 
 def default_jobs(configured: Settings, report: Report) -> Sequence[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -80,6 +81,13 @@ def test_the_banner_tells_where_everything_is(service):
     ):
         assert line in service.log
     assert "\x1b[" not in service.log
+
+
+def test_the_command_that_the_banner_tells_finds_the_database_from_anywhere(service, tmp_path):
+    (told,) = re.findall(r"^ Command line  (.*)$", service.log, re.MULTILINE)
+    environment = {"PATH": os.environ["PATH"]}
+    listed = subprocess.run(["sh", "-c", told], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert "prune-history" in listed.stdout, listed.stderr
 
 
 @pytest.mark.parametrize("name", ["api", "scheduler", "worker", "actors"])

@@ -129,10 +129,10 @@ def test_a_database_without_a_schema_is_found(empty_database_url, finds, monkeyp
 
 def test_a_server_that_is_too_old_is_found():
     durable = {"fsync": True, "full_page_writes": True, "synchronous_commit": True}
-    (found,) = foundation.version(store.Server(version=13, **durable))
-    assert (found.severity, found.what) == ("wrong", "PostgreSQL 13 is too old.")
-    assert list(foundation.version(store.Server(version=14, **durable))) == []
-    assert list(foundation.durability(store.Server(version=14, **durable))) == []
+    (found,) = foundation.version(store.Server(version=14, **durable))
+    assert (found.severity, found.what) == ("wrong", "PostgreSQL 14 is too old.")
+    assert list(foundation.version(store.Server(version=15, **durable))) == []
+    assert list(foundation.durability(store.Server(version=15, **durable))) == []
 
 
 def test_settings_that_may_lose_jobs_are_noticed(healthy, capsys, postgres):

@@ -1,6 +1,7 @@
 """The schema by Alembic: there and back, and by many at once."""
 
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from sqlalchemy import create_engine, inspect
 from sqlalchemy.pool import NullPool
 
 from alembic import command
+from bayesian_jobs import cli
 from bayesian_jobs.store import migrations
 
 ROOT = Path(__file__).parents[2]
@@ -38,6 +40,17 @@ def test_upgrade_check_downgrade_upgrade(empty_database_url):
     assert tables(url) == {"alembic_version"}
     migrations.upgrade(url)
     command.check(migrations.configuration(url))
+
+
+def test_a_server_that_is_too_old_is_refused_in_one_sentence_and_left_as_it_is(empty_database_url, monkeypatch, capsys):
+    monkeypatch.setenv("DATABASE_URL", empty_database_url)
+    monkeypatch.setattr(migrations, "OLDEST_MAJOR", 99)
+    assert cli.main(["migrate"]) == 1
+    assert re.fullmatch(
+        r"bayesian-jobs: The server is PostgreSQL \d\d, which is too old: upgrade it to 99 or later\n",
+        capsys.readouterr().err,
+    )
+    assert tables(empty_database_url) == set()
 
 
 def test_a_database_is_current_only_when_it_is_at_the_newest_revision(empty_database_url):

@@ -5,6 +5,7 @@ from dataclasses import fields
 
 from sqlalchemy import Connection
 
+from bayesian_jobs.embedded.binaries import OLDEST_MAJOR
 from bayesian_jobs.lifecycle.default_files import Directory
 from bayesian_jobs.lifecycle.defaults import orphans
 from bayesian_jobs.lifecycle.diagnosis.finding import Facts, Finding, notice, number, wrong
@@ -12,16 +13,15 @@ from bayesian_jobs.lifecycle.yaml_files import shown
 from bayesian_jobs.store import doctor as store
 from bayesian_jobs.store import partitions
 
-OLDEST_VERSION = 14
 DURABILITY = [field.name for field in fields(store.Server) if field.name != "version"]
 
 
 def version(server: store.Server) -> Iterator[Finding]:
-    if server.version < OLDEST_VERSION:
+    if server.version < OLDEST_MAJOR:
         yield wrong(
             "version",
             f"PostgreSQL {server.version} is too old.",
-            f"Upgrade the server to {OLDEST_VERSION} or later.",
+            f"Upgrade the server to {OLDEST_MAJOR} or later.",
         )
 
 

@@ -2,13 +2,14 @@
 
 import json
 import shlex
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 from bayesian_jobs import __version__
 from bayesian_jobs.lifecycle.defaults import Orphan, Report
 from bayesian_jobs.lifecycle.yaml_files import Flaw
-from bayesian_jobs.settings import Settings
+from bayesian_jobs.settings import Settings, own_data_dir
 from bayesian_jobs.up.banner import banner
 
 CONFIGURED = Settings(data_dir=Path("/somewhere/data"), flows_file=Path("flows.yaml"))
@@ -28,13 +29,15 @@ def written(settings: Settings = CONFIGURED, report: Report = REPORT) -> list[st
 
 
 def test_it_says_where_everything_is():
-    assert written()[1:11] == [
+    command = shlex.quote(str(Path(sys.executable).with_name("bayesian-jobs")))
+    assert written()[1:12] == [
         f" bayesian-jobs {__version__} is ready after 1.2 s",
         "",
         " API           http://127.0.0.1:34000/api/v1",
         " Swagger UI    http://127.0.0.1:34000/api/v1/ui/",
         " Database      embedded PostgreSQL, its data in /somewhere/data",
         "               psql 'host=/somewhere/data/socket user=bayesian_jobs dbname=bayesian_jobs'",
+        f" Command line  JOBS_DATA_DIR=/somewhere/data {command} job list",
         " Broker        the same PostgreSQL",
         " Default jobs  added one, two; unchanged three",
         "               not used: bad.yaml: line 3: period: '1 month': no",
@@ -49,6 +52,12 @@ def test_the_password_of_a_configured_database_is_not_shown():
     assert " Database      postgresql+psycopg2://jobs:***@db.example/jobs" in lines
     assert "s3cret" not in "".join(lines)
     assert "psql" not in "".join(lines)
+    assert "Command line" not in "".join(lines)
+
+
+def test_the_command_line_needs_no_word_of_where_the_data_usually_is():
+    (line,) = [line for line in written(replace(CONFIGURED, data_dir=own_data_dir())) if "Command line" in line]
+    assert "JOBS_DATA_DIR" not in line
 
 
 def test_the_request_to_try_is_one_that_a_shell_understands():
