@@ -7,8 +7,8 @@ import falcon
 from sqlalchemy import Engine
 
 from bayesian_jobs.api import codec, cursors, pages, parameters
+from bayesian_jobs.api.filters import AFTER_ENTRY, LIMIT, OF_ACTION, OF_JOB, OF_WHO
 from bayesian_jobs.api.operation import ACCESS, operation
-from bayesian_jobs.api.parameters import AFTER_ENTRY, LIMIT, OF_ACTION, OF_JOB, OF_WHO
 from bayesian_jobs.domain.audit import Author
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.store import audit as store

@@ -10,23 +10,10 @@ from bayesian_jobs.api import codec, conditions, cursors, dry_run, idempotency, 
 from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.conditions import IF_MATCH, IF_NONE_MATCH
 from bayesian_jobs.api.dry_run import DRY_RUN
+from bayesian_jobs.api.filters import AFTER_JOB, AT, COUNT, JOB_TYPE, LIMIT, OF_HANDLER, OF_STATE, TAG, TEXT
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
+from bayesian_jobs.api.job_options import CHANGED_STATE, JOB_OPTIONS, REASON, UNTIL
 from bayesian_jobs.api.operation import ADD_JOBS, JOBS_OPTIONS, Body, operation
-from bayesian_jobs.api.parameters import (
-    AFTER_JOB,
-    AT,
-    CHANGED_STATE,
-    COUNT,
-    JOB_OPTIONS,
-    JOB_TYPE,
-    LIMIT,
-    OF_HANDLER,
-    OF_STATE,
-    REASON,
-    TAG,
-    TEXT,
-    UNTIL,
-)
 from bayesian_jobs.domain.datetimes import format_datetime
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound

@@ -7,8 +7,9 @@ from http import HTTPStatus
 from typing import Any
 
 from bayesian_jobs import __version__
-from bayesian_jobs.api import links, schemas
+from bayesian_jobs.api import json_schema, links, schemas
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY, REPLAYED
+from bayesian_jobs.api.job_options import ANY_JOB_ID
 from bayesian_jobs.api.operation import (
     ACCESS,
     ADD_JOBS,
@@ -22,7 +23,7 @@ from bayesian_jobs.api.operation import (
     Body,
     Operation,
 )
-from bayesian_jobs.api.parameters import ANY_JOB_ID, Parameter
+from bayesian_jobs.api.parameters import Parameter
 from bayesian_jobs.api.places import LOCATION
 from bayesian_jobs.handlers.registry import Registry
 
@@ -32,8 +33,8 @@ METHODS = ("get", "post", "put", "patch", "delete")
 JOB_PATH = "/jobs/{job_id}"
 PATH_PARAMETERS: Mapping[str, Mapping[str, Any]] = {
     "job_id": {"description": "Identifies the job", "schema": ANY_JOB_ID},
-    "run_id": {"description": "Identifies the run", "schema": schemas.TEXT | {"format": "uuid"}},
-    "flow_id": {"description": "Identifies one start of a flow", "schema": schemas.TEXT | {"format": "uuid"}},
+    "run_id": {"description": "Identifies the run", "schema": json_schema.TEXT | {"format": "uuid"}},
+    "flow_id": {"description": "Identifies one start of a flow", "schema": json_schema.TEXT | {"format": "uuid"}},
     "token_name": {"description": "The token's name", "schema": schemas.TOKEN_NAME},
 }
 TAGGED_IF_THERE_IS_ONE = ("JobPut", "JobPatched", "DryRun")
@@ -207,9 +208,9 @@ def _answers(operation: Operation, tokens: bool) -> list[tuple[int, str | None]]
 def _response(status: int, schema: str | None, operation: Operation) -> dict[str, Any]:
     description = HTTPStatus(status).phrase
     if schema is None or schema == PLAIN_TEXT:
-        return {"description": description, "content": {schema or "text/html": {"schema": schemas.TEXT}}}
+        return {"description": description, "content": {schema or "text/html": {"schema": json_schema.TEXT}}}
     media_type = "application/problem+json" if schema == "Problem" else "application/json"
-    content = {media_type: {"schema": schemas.ref(schema)}}
+    content = {media_type: {"schema": json_schema.ref(schema)}}
     return {"description": description, "headers": dict(_headers(status, schema, operation)), "content": content}
 
 

@@ -9,9 +9,9 @@ from sqlalchemy import Engine
 
 from bayesian_jobs.api import codec, conditions, cursors, idempotency, media, pages, parameters, places
 from bayesian_jobs.api.conditions import IF_MATCH
+from bayesian_jobs.api.filters import AFTER_RUN, LIMIT, RUN_STATE
 from bayesian_jobs.api.idempotency import IDEMPOTENCY_KEY
 from bayesian_jobs.api.operation import JOBS_OPTIONS, RUNS, Body, operation
-from bayesian_jobs.api.parameters import AFTER_RUN, LIMIT, RUN_STATE
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.errors import Fault, InvalidOptions, JobNotFound, RunNotFound
 from bayesian_jobs.handlers.registry import Registry

@@ -1,9 +1,23 @@
 """The JSON schemas of what the API takes and gives, as components of the OpenAPI document."""
 
 from collections.abc import Mapping
-from typing import Any
 
-from bayesian_jobs.api.parameters import JOB_OPTIONS, STATE, Parameter, told
+from bayesian_jobs.api import bodies
+from bayesian_jobs.api.json_schema import (
+    ANY_OBJECT,
+    FLAG,
+    NUMBER,
+    TEXT,
+    TIME,
+    WHOLE,
+    Schema,
+    array,
+    maybe,
+    page,
+    record,
+    ref,
+)
+from bayesian_jobs.api.parameters import told
 from bayesian_jobs.domain.audit import Action
 from bayesian_jobs.domain.job import JobState, Overlap
 from bayesian_jobs.domain.misfire import CatchUp
@@ -12,107 +26,9 @@ from bayesian_jobs.domain.tokens import LONGEST_NAME, Scope
 from bayesian_jobs.domain.verdict import Verdict
 from bayesian_jobs.lifecycle.rehearse import Effect
 
-Schema = dict[str, Any]
-
-TEXT: Schema = {"type": "string"}
-WHOLE: Schema = {"type": "integer"}
-NUMBER: Schema = {"type": "number"}
-FLAG: Schema = {"type": "boolean"}
-ANY_OBJECT: Schema = {"type": "object", "additionalProperties": True}
-TIME: Schema = {"type": "string", "format": "date-time", "examples": ["2026-11-24T05:00:00Z"]}
 JOB_STATE: Schema = {"type": "string", "enum": [state.value for state in JobState]}
 RUN_STATE: Schema = {"type": "string", "enum": [state.value for state in RunState]}
 SERVICE_STATE: Schema = {"type": "string", "enum": ["running", "paused"]}
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def maybe(schema: Schema) -> Schema:
-    """The schema, or null."""
-    if not schema.keys().isdisjoint(("anyOf", "enum", "$ref")):
-        return either(schema, {"type": "null"})
-    return schema | {"type": [schema["type"], "null"]}
-
-
-def either(schema: Schema, other: Schema) -> Schema:
-    """One of two schemas; what the first says besides of its value holds for both."""
-    said: Schema = {name: schema[name] for name in ("description", "default") if name in schema}
-    rest = {name: value for name, value in schema.items() if name not in said}
-    return {"anyOf": [*rest.get("anyOf", [rest]), other], **said}
-
-
-def array(items: Schema) -> Schema:
-    return {"type": "array", "items": items}
-
-
-def record(**properties: Schema) -> Schema:
-    """An object with exactly these properties."""
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }
-
-
-def page(name: str, item: str) -> Schema:
-    cursor = maybe(TEXT) | {"description": "`after` of the following page; null: this is the last one"}
-    return record(**{name: array(ref(item)), f"{name}_count": WHOLE, "next": cursor})
-
-
-def new_job(handlers: Mapping[str, Schema]) -> Schema:
-    """The body of `POST /jobs`, given the schema of each handler's keyword arguments. Null stands for the default."""
-    options = {each.name: maybe(in_body(each)) for each in JOB_OPTIONS}
-    handler = TEXT | {"description": "Name of the handler class", "enum": list(handlers)}
-    kwargs = maybe(ANY_OBJECT) | {"description": "Keyword arguments of the handler's `execute()`", "default": {}}
-    return {
-        "type": "object",
-        "properties": {"handler": handler, "kwargs": kwargs, **options},
-        "required": ["handler"],
-        "additionalProperties": False,
-        "anyOf": [of_handler(name, arguments) for name, arguments in handlers.items()],
-    }
-
-
-def in_body(option: Parameter) -> Schema:
-    """The schema of an option in JSON, where a list or a whole number may also be text, as in a query."""
-    schema = {**option.schema, "description": option.description}
-    match schema["type"]:
-        case "array":
-            return either(schema, TEXT | {"format": "tags"})
-        case "integer":
-            return either(schema, TEXT | {"format": "digits"})
-    return schema
-
-
-def of_handler(name: str, arguments: Schema) -> Schema:
-    """What holds for the body if it names this handler, or one that is not named is this."""
-    required: Schema = {"required": ["kwargs"]} if arguments.get("required") else {}
-    kwargs = arguments if required else maybe(arguments)
-    return {"properties": {"handler": {"const": name}, "kwargs": kwargs}, **required}
-
-
-def job_definition(handlers: Mapping[str, Schema]) -> Schema:
-    """The body of `PUT /jobs/{job_id}`. It names no defaults: what those are depends on whether there is the job."""
-    options = {
-        name: {key: value for key, value in schema.items() if key != "default"}
-        for name, schema in new_job(handlers)["properties"].items()
-    }
-    return new_job(handlers) | {"properties": options}
-
-
-def job_changes(handlers: Mapping[str, Schema]) -> Schema:
-    """The body of `PATCH /jobs/{job_id}`: any options, null standing for the default. What is absent stays as it is."""
-    options = job_definition(handlers)["properties"]
-    kwargs_of = [of_handler(name, arguments) | {"required": ["kwargs"]} for name, arguments in handlers.items()]
-    return {
-        "type": "object",
-        "properties": options | {"state": STATE.schema},
-        "additionalProperties": False,
-        "anyOf": [{"not": {"required": ["kwargs"]}}, *kwargs_of],
-    }
 
 
 def service_state() -> Schema:
@@ -292,14 +208,14 @@ ENTRY = record(
 def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
     """All schemas by name, given those of the handlers' arguments, which are not among them."""
     return {
-        "NewJob": new_job(handlers),
+        "NewJob": bodies.new_job(handlers),
         "Job": JOB,
         "JobAdded": record(job=ref("Job")),
         "JobList": page("jobs", "Job"),
         "JobPut": {"anyOf": [ref("JobAdded"), ref("JobState"), ref("DryRun")]},
         "JobPatched": {"anyOf": [ref("JobAdded"), ref("DryRun")]},
-        "JobChanges": job_changes(handlers),
-        "JobDefinition": job_definition(handlers),
+        "JobChanges": bodies.job_changes(handlers),
+        "JobDefinition": bodies.job_definition(handlers),
         "JobState": record(job_id=TEXT, state=JOB_STATE),
         "LastRun": LAST_RUN,
         "Pause": record(since=maybe(TIME), reason=maybe(TEXT), until=maybe(TIME)),

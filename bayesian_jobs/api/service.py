@@ -9,8 +9,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from bayesian_jobs.api import codec, conditions, media, problems
 from bayesian_jobs.api.audit import signed
 from bayesian_jobs.api.conditions import IF_SAME_STATE
+from bayesian_jobs.api.job_options import NEW_STATE, REASON, UNTIL
 from bayesian_jobs.api.operation import EVERYBODY, SERVICE_SETTINGS, operation
-from bayesian_jobs.api.parameters import NEW_STATE, REASON, UNTIL, state_change
+from bayesian_jobs.api.parameters import state_change
 from bayesian_jobs.domain.tokens import Scope
 from bayesian_jobs.lifecycle import service
 from bayesian_jobs.store import migrations, processes
