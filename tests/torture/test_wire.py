@@ -1,6 +1,10 @@
 """What the proxy hears of commits in the replies of PostgreSQL."""
 
+import socket
+from threading import Thread
+
 import pytest
+from rig.proxy import Loop, Proxy
 from rig.wire import Replies
 
 
@@ -34,3 +38,34 @@ def test_it_counts_what_was_committed(said, commits):
 def test_messages_may_come_in_any_pieces():
     replies, said = Replies(), IN_TRANSACTION + told(b"COMMIT", then=b"I")
     assert sum(replies.commits_in(bytes([each])) for each in said) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "swallowed"), [(told(b"INSERT 0 1", then=b"I"), 1), (told(b"SELECT 1", then=b"I"), 0)]
+)
+def test_a_proxy_that_is_told_to_swallow_keeps_back_the_reply_to_a_commit_and_no_other(reply, swallowed):
+    def answer():
+        connection, _ = server.accept()
+        with connection:
+            connection.recv(100)
+            connection.sendall(reply)
+            heard(connection)  # until the proxy has gone
+
+    loop = Loop()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        Thread(target=answer, daemon=True).start()
+        proxy = Proxy(loop, server.getsockname()[1])
+        proxy.swallow(1)
+        with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+            client.sendall(b"a statement")
+            assert heard(client) == (b"" if swallowed else reply)
+        assert proxy.swallowed == swallowed
+        proxy.close()
+        loop.stop()
+
+
+def heard(client):
+    try:
+        return client.recv(100)
+    except ConnectionResetError:
+        return b""

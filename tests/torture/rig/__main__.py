@@ -7,6 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from rig import recovery
 from rig.fleet import Size
 from rig.report import event_lines, text
 from rig.torture import Order, torture
@@ -17,6 +18,8 @@ def main() -> int:
     place = Path(arguments.keep or tempfile.mkdtemp(prefix="bayesian-jobs-torture-"))
     place.mkdir(parents=True, exist_ok=True)
     place.chmod(0o755)
+    if arguments.recovery:
+        return measure_recovery(place, arguments.recovery, arguments.seed)
     size = Size(arguments.schedulers, arguments.workers, arguments.apis)
     order = Order(arguments.seed, arguments.minutes * 60, arguments.jobs, size)
     print(f"torture with --seed {order.seed}; logs and evidence in {place}", flush=True)
@@ -28,6 +31,15 @@ def main() -> int:
     return 0 if outcome.held else 1
 
 
+def measure_recovery(place: Path, times: int, seed: int) -> int:
+    measured = []
+    for each in recovery.measure(place, times, seed):
+        print(f"{each.fault}: {' '.join(f'{seconds:.2f}' for seconds in each.seconds)}", flush=True)
+        measured.append(each)
+    print("\n".join(recovery.table(measured)))
+    return 0
+
+
 def parser() -> argparse.ArgumentParser:
     one = argparse.ArgumentParser(prog="./dev torture", description=__doc__)
     one.add_argument("--minutes", type=positive, default=2.0, help="of faults (default: 2)")
@@ -36,6 +48,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--schedulers", type=int, default=3)
     one.add_argument("--workers", type=int, default=2)
     one.add_argument("--apis", type=int, default=1)
+    one.add_argument(
+        "--recovery", metavar="N", type=int, help="instead: inflict single faults N times each, and measure"
+    )
     one.add_argument("--keep", metavar="DIR", help="where logs and evidence are kept (default: a new one in /tmp)")
     return one
 

@@ -58,7 +58,7 @@ class Fleet:
             cursor.execute(AUDIT)
         for replica in self.replicas:
             replica.start()
-        self.wait_until(self._all_ready, "all processes are ready")
+        self.wait_until(self.all_ready, "all processes are ready")
         self._keeper.start()
 
     def stop(self) -> None:
@@ -117,10 +117,11 @@ class Fleet:
     def api_url(self, replica: Replica) -> str:
         return f"http://127.0.0.1:{replica.port}/api/v1"
 
-    def _all_ready(self) -> bool:
-        alive = "SELECT count(*) FROM processes WHERE kind IN ('scheduler', 'worker') AND ended_at IS NULL"
-        ((number,),) = self.sql(alive)
-        return number >= len(self.of("scheduler") + self.of("worker")) and all(map(self._answers, self.of("api")))
+    def all_ready(self) -> bool:
+        """Whether all schedulers and workers are among the living, and all APIs answer."""
+        its = self.of("scheduler") + self.of("worker")
+        alive = {pid for (pid,) in self.sql("SELECT pid FROM processes WHERE ended_at IS NULL")}
+        return all(each.is_alive() and each.pid in alive for each in its) and all(map(self._answers, self.of("api")))
 
     def _answers(self, api: Replica) -> bool:
         try:

@@ -21,10 +21,17 @@ Row = tuple[str, str, str, str | None, str | None, float, str | None]
 
 
 def draw(seed: int, number: int, soon: float, seconds: float) -> list[Row]:
-    """`number` jobs that are due in one minute in the middle, and besides them jobs of all kinds from `soon` on."""
+    """Jobs of all kinds that are due from `soon` on; most of them again and again, for a twentieth of `number`."""
     random = Random(seed)
     rows = [*frequent(random, soon), *managed(random, soon), *misbehaving(random, soon, seconds)]
-    return [*rows, *steady(random, soon, max(number // 20, 50)), *bulk(random, number, soon, seconds)]
+    return [*rows, *steady(random, soon, max(number // 20, 50))]
+
+
+def bulk(seed: int, number: int, seconds: float) -> list[Row]:
+    """`number` jobs that are all due within one minute, in the middle of so many seconds from now."""
+    random = Random(seed)
+    begin, minute = max(seconds / 2 - 30, 0), min(60, seconds / 3)
+    return [one_of_bulk(random, n, begin + random.uniform(0, minute)) for n in range(number)]
 
 
 def frequent(random: Random, soon: float) -> Iterator[Row]:
@@ -43,7 +50,7 @@ def managed(random: Random, soon: float) -> Iterator[Row]:
 def misbehaving(random: Random, soon: float, seconds: float) -> Iterator[Row]:
     for n in range(max(int(seconds // 2), 20)):
         yield f"mild-{n}", MILD[n % len(MILD)], "{}", None, None, soon + random.uniform(0, seconds), None
-    for n in range(max(int(seconds // 20), 4)):
+    for n in range(max(int(seconds // 20), 1)):
         yield f"deadly-{n}", DEADLY[n % len(DEADLY)], "{}", None, None, soon + random.uniform(0, seconds), None
 
 
@@ -53,11 +60,9 @@ def steady(random: Random, soon: float, number: int) -> Iterator[Row]:
         yield f"steady-{n}", worker(random), kwargs(random, 0.5), period, None, after, grace(random)
 
 
-def bulk(random: Random, number: int, soon: float, seconds: float) -> Iterator[Row]:
-    begin, minute = soon + max(seconds / 2 - 30, 0), min(60, seconds / 3)
-    for n in range(number):
-        after, period = round(begin + random.uniform(0, minute), 3), random.choice(["1 hour", None])
-        yield f"bulk-{n}", worker(random), kwargs(random, 0.02), period, None, after, None
+def one_of_bulk(random: Random, n: int, after: float) -> Row:
+    period = random.choice(["1 hour", None])
+    return f"bulk-{n}", worker(random), kwargs(random, 0.02), period, None, round(after, 3), None
 
 
 def worker(random: Random) -> str:

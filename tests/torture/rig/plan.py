@@ -34,7 +34,7 @@ class Kind:
 
 
 KINDS = (
-    Kind("kill", 7, ways=("scheduler", "worker", "scheduler", "worker", "api")),
+    Kind("kill", 6, ways=("scheduler", "worker", "scheduler", "worker", "api")),
     Kind("freeze", 25, 1, 8, ways=("scheduler", "worker")),
     Kind("zombie", 60, LEASE + 4, LEASE + 8),
     Kind("restart postgres", 35, 0, 0, ways=("immediate", "immediate", "immediate", "fast")),

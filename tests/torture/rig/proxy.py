@@ -126,6 +126,8 @@ class Proxy:
                 self.swallowed += 1
                 link.reset()
                 return
+            if writer.is_closing():
+                break
             if self._mode == Mode.THROTTLE:
                 await self._trickle(data, writer)
             else:
@@ -137,6 +139,8 @@ class Proxy:
     async def _trickle(data: bytes, writer: asyncio.StreamWriter) -> None:
         """About 4 kB a second."""
         for begin in range(0, len(data), 400):
+            if writer.is_closing():
+                break
             writer.write(data[begin : begin + 400])
             await asyncio.sleep(0.1)
 

@@ -28,7 +28,8 @@ SELECT (SELECT count(*) FROM runs WHERE state IN ('queued', 'running') AND sched
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done: for so many seconds of faults, between two calm phases of so many seconds."""
+    """What is to be done: for so many seconds of faults, between two calm phases of so many seconds. Most jobs come
+    when the first of them is over, and so are admitted under faults."""
 
     seed: int
     seconds: float
@@ -67,7 +68,6 @@ def torture(order: Order, place: Path) -> Outcome:
     fleet = Fleet(place, order.size)
     try:
         fleet.start()
-        jobs.insert(fleet.sql, jobs.draw(order.seed, order.jobs, order.soon, order.seconds))
         return inflict(fleet, order)
     finally:
         fleet.stop()
@@ -78,7 +78,10 @@ def inflict(fleet: Fleet, order: Order) -> Outcome:
     evil, client = Nemesis(fleet, plan), Client(fleet, order.seed)
     seen = History(wall_minus_monotonic=time.time_ns() - time.monotonic_ns())
     client.start()
-    begun = time.monotonic() + order.calm
+    jobs.insert(fleet.sql, jobs.draw(order.seed, order.jobs, order.soon, order.seconds))
+    begun = time.monotonic() + order.soon + order.calm
+    time.sleep(order.soon + order.calm)
+    jobs.insert(fleet.sql, jobs.bulk(order.seed, order.jobs, order.seconds))
     evil.run(begun)
     client.stop()
     seen.events, seen.calls = sorted(evil.events, key=lambda event: event.begun), client.calls
@@ -101,7 +104,7 @@ def inflict(fleet: Fleet, order: Order) -> Outcome:
 def phases(order: Order, seen: History, begun: float) -> Iterator[tuple[int, int]]:
     """From when to when all was calm (monotonic nanoseconds): what was planned, and RECOVERED after the last fault had
     in fact ended."""
-    yield nanoseconds(begun + order.soon - order.calm), nanoseconds(begun)
+    yield nanoseconds(begun - order.calm), nanoseconds(begun)
     for first, last in calm_phases(order.seconds):
         until = nanoseconds(begun + last)
         ended = max((event.ended for event in seen.events if event.begun < until), default=0)
