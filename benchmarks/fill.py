@@ -50,6 +50,11 @@ def jobs_ahead(on: Database, number: int) -> None:
     settle(on, (AHEAD, number))
 
 
+def burst(on: Database, number: int) -> None:
+    """As many jobs that are due now, and no run yet: their table is left as a schema of jobs at rest has it."""
+    run(on, (INTERVALS, number), ("VACUUM (ANALYZE) jobs", 0), ("CHECKPOINT", 0))
+
+
 def settle(on: Database, *inserts: tuple[str, int]) -> None:
     """Insert, and leave the database as it is once autovacuum and the checkpointer have been there."""
     run(on, *inserts)

@@ -90,6 +90,17 @@ def database(on: Server) -> Iterator[Database]:
 
 
 @contextmanager
+def empty_database(on: Server) -> Iterator[str]:
+    """libpq's address of a database with nothing in it, for those who bring a schema of their own."""
+    name = f"bench_{uuid.uuid4().hex}"
+    administrate(on.url, f"CREATE DATABASE {name}")
+    try:
+        yield libpq(on.url.set(database=name))
+    finally:
+        administrate(on.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
 def process(of: Database, verb: str, *arguments: str, **settings: str) -> Iterator[psutil.Popen]:
     """`bayesian-jobs <verb>` on the database, until the block ends (or this process does)."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("JOBS_")}

@@ -33,6 +33,10 @@ class Table:
 
     def __init__(self) -> None:
         self._figures: dict[str, Figure] = {}
+        self.versions: dict[str, str] = {}
+        """Of each peer that was measured."""
+        self.missing: dict[str, str] = {}
+        """Why a peer was not measured."""
 
     @property
     def figures(self) -> list[Figure]:
@@ -41,6 +45,13 @@ class Table:
     def note(self, name: str, unit: str, value: float) -> None:
         """Add the value of one repetition."""
         self._figures.setdefault(name, Figure(name, unit)).values.append(value)
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """A peer that cannot be measured: what was noted of it in earlier repetitions does not count either."""
+        self.missing[name] = reason
+        self.versions.pop(name, None)
+        for figure in [each for each in self._figures if each == name or each.startswith(f"{name}: ")]:
+            del self._figures[figure]
 
     def ratio(self, of: str, to: str) -> None:
         """Compare two quantities repetition by repetition, so that what slowed the machine down slowed both."""
@@ -59,6 +70,8 @@ class Result:
     repetitions: int
     machine: Mapping[str, Any]
     figures: Sequence[Figure]
+    versions: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def as_text(result: Result) -> str:
@@ -73,7 +86,9 @@ def as_text(result: Result) -> str:
         for row in rows
     ]
     machine = "; ".join(f"{name} {value}" for name, value in result.machine.items())
-    return "\n".join([f"\n{result.title} ({result.repetitions} repetitions)", *lines, machine])
+    versions = [f"{name}: {version}" for name, version in result.versions.items()]
+    missing = [f"not measured: {name}: {reason}" for name, reason in result.missing.items()]
+    return "\n".join([f"\n{result.title} ({result.repetitions} repetitions)", *lines, *missing, *versions, machine])
 
 
 def keep(result: Result, directory: Path) -> Path:
@@ -86,6 +101,8 @@ def keep(result: Result, directory: Path) -> Path:
         "began": result.began.isoformat(timespec="seconds"),
         "repetitions": result.repetitions,
         "machine": result.machine,
+        "peers": result.versions,
+        "not measured": result.missing,
         "figures": [figure.as_json() for figure in result.figures],
     }
     file.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
