@@ -18,10 +18,11 @@ from bayesian_jobs.domain.job import JobSpec, JobState
 from bayesian_jobs.domain.misfire import account
 from bayesian_jobs.domain.neighbours import INSTANT
 from bayesian_jobs.domain.storable import describe_exception, storable_text
-from bayesian_jobs.domain.trigger import Once, Trigger, next_after
+from bayesian_jobs.domain.trigger import Once, Trigger
 from bayesian_jobs.errors import Fault, InvalidOptions, shortened
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.define import Job, columns, locked, running_from, skip_paused, trigger_of
+from bayesian_jobs.lifecycle.edit import first_ahead
 from bayesian_jobs.lifecycle.options import check_may_run, first_fire, parse_options
 from bayesian_jobs.lifecycle.pauses import NOT_PAUSED
 from bayesian_jobs.store import admission as store
@@ -147,7 +148,7 @@ def settle_passed(connection: Connection, job: Job, spec: JobSpec, now: datetime
             jobs.record_skipped(connection, job, first, first, 1, reasons.SKIPPED_CHANGED)
         return spec.trigger.at
     if first is None or first > now:
-        return next_after(spec.trigger, now)
+        return first_ahead(connection, job, spec.trigger, now)
     due = account(spec.trigger, first, now, limit=SLICE)
     jobs.record_skipped(connection, job, due.first, due.last, due.count, reasons.SKIPPED_CHANGED)
     return due.next

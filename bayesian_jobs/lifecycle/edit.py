@@ -12,7 +12,7 @@ from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.job import JobSpec, JobState, Overlap, parse_job_id
 from bayesian_jobs.domain.json_values import same_json
 from bayesian_jobs.domain.misfire import Account, CatchUp, account
-from bayesian_jobs.domain.trigger import Once, Trigger
+from bayesian_jobs.domain.trigger import Once, Trigger, next_after
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.changes import changes_of
@@ -96,6 +96,7 @@ def replace(connection: Connection, registry: Registry, job: Job, spec: JobSpec)
     else:
         check_lies_ahead(spec.trigger, now)
         skip_replaced(connection, job, now)
+        changes["next_run_at"] = first_ahead(connection, job, spec.trigger, now)
         if job["state"] == JobState.FINISHED:
             changes["state"] = spec.state
     version = store.change_job(connection, job["job_no"], changes)
@@ -121,6 +122,14 @@ def check_lies_ahead(trigger: Trigger, now: datetime) -> None:
     if isinstance(trigger, Once) and trigger.at <= now:
         reason = "has passed, and a job that is changed does not run at once; name a time to come"
         raise InvalidOptions([Fault("when", format_datetime(trigger.at), reason)])
+
+
+def first_ahead(connection: Connection, job: Job, trigger: Trigger, now: datetime) -> datetime | None:
+    """The first fire time of a locked job under a new trigger: later than `now`, and than all that is accounted for,
+    should the database's clock have been set back. A one-off job keeps its time."""
+    if isinstance(trigger, Once):
+        return trigger.at
+    return next_after(trigger, max(now, store.last_accounted(connection, job["job_no"]) or now))
 
 
 def skip_replaced(connection: Connection, job: Job, now: datetime) -> None:

@@ -110,6 +110,17 @@ def recent(job_no: int) -> Any:
     return runs.c.scheduled_for >= sql(FIRST_OPEN).bindparams(open_job_no=job_no)
 
 
+def last_accounted(connection: Connection, job_no: int) -> datetime | None:
+    """The latest fire time of a locked job that a run, a missed or a skipped record accounts for."""
+    at: datetime | None = connection.scalar(
+        select(func.coalesce(runs.c.missed_until, runs.c.scheduled_for))
+        .where(runs.c.job_no == job_no, ~runs.c.requested)
+        .order_by(runs.c.scheduled_for.desc())
+        .limit(1)
+    )
+    return at
+
+
 def record_skipped(
     connection: Connection, job: Mapping[str, Any], first: datetime, last: datetime, count: int, reason: str
 ) -> None:

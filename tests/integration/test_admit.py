@@ -430,3 +430,11 @@ def test_a_pending_job_is_not_changed_by_a_request_meanwhile(service):
     insert(service)
     with pytest.raises(InvalidOptions, match="pending"):
         define.change_state(service.engine, "job", "paused")
+
+
+def test_a_job_that_is_judged_anew_after_the_clock_was_set_back_goes_on_after_what_is_accounted_for(service):
+    job = service.add(periodically="10 minutes")
+    service.dispatch(now=job["next_run_at"] + HOUR)  # by a clock that is an hour ahead of the one that comes after
+    service.execute_sql("UPDATE jobs SET period = interval '20 minutes', state = 'pending'")
+    admitted(service)
+    assert service.job()["next_run_at"] == job["next_run_at"] + HOUR + 20 * MINUTE

@@ -384,3 +384,14 @@ def test_a_trigger_whose_end_has_passed_is_refused_for_a_change(service):
     put(service, periodically="1 hour")
     with pytest.raises(InvalidOptions, match="leaves no fire time"):
         patch(service, end="2020-01-01")
+
+
+def test_a_change_after_the_clock_was_set_back_does_not_have_a_fire_time_again_that_is_accounted_for(service):
+    job = service.add(periodically="10 minutes")
+    service.dispatch(now=job["next_run_at"] + HOUR)  # by a clock that is an hour ahead of the one that comes after
+    changed = patch(service, periodically="20 minutes")
+    assert changed["next_run_at"] == job["next_run_at"] + HOUR + timedelta(minutes=20)
+    service.dispatch(now=changed["next_run_at"] + 2 * HOUR)
+    recorded = [(run["scheduled_for"] - job["starts_at"], run["missed_count"] or 1) for run in service.runs()]
+    minutes = [round(begin / timedelta(minutes=1)) for begin, _ in sorted(recorded)]
+    assert (minutes, sorted(count for _, count in recorded)) == ([0, 60, 80], [1, 6, 7])

@@ -164,6 +164,25 @@ def test_a_trigger_that_is_replaced_must_have_accounted_for_what_was_due():
     assert found(history) == {"I2"}
 
 
+def changed_with_the_clock_set_back(next_run_at: datetime) -> History:
+    """After run 2 the clock is set back by two fire times, and the job is given a period of five seconds."""
+    history = good()
+    change = {"ticket": 50, "began": at(0) + SECOND, "at": at(0) + SECOND, "what": "UPDATE", "version": 2}
+    history.definitions.append(
+        replace(JOB, **change | {"period": 5 * SECOND, "next_run_at": next_run_at, "was_next": at(3)})
+    )
+    history.next_run_at = {7: at(2) + 5 * SECOND}
+    return history
+
+
+def test_a_change_with_the_clock_set_back_leaves_alone_what_is_accounted_for():
+    assert found(changed_with_the_clock_set_back(at(2) + 5 * SECOND)) == set()
+
+
+def test_a_change_with_the_clock_set_back_that_has_fire_times_again_is_found():
+    assert "I2" in found(changed_with_the_clock_set_back(at(0) + 5 * SECOND))
+
+
 def test_a_start_past_the_grace_is_late():
     history = good()
     history.steps[4] = step(21, 1, "queued", "running", late=5.1)

@@ -2,7 +2,7 @@
 fire times are, an oracle says that shares no code with the service."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -13,7 +13,7 @@ from rig.history import Definition, History, Record
 
 DAY = timedelta(days=1)
 INSTANT = timedelta(microseconds=1)
-FAR = datetime(9000, 1, 1, tzinfo=UTC)
+PAST, FAR = datetime(1, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +47,22 @@ def check(history: History) -> Coverage:
     for record in history.records:
         if not record.requested:
             records[record.job_no].append(record)
+    made = {step.run_id: step.ticket for step in history.steps if step.before is None}
     coverage = Coverage(0, [])
     definitions: dict[int, list[Definition]] = defaultdict(list)
     for definition in history.definitions:
         definitions[definition.job_no].append(definition)
     for job_no, known in definitions.items():
-        check_job(history, known, records.pop(job_no, []), coverage)
+        check_job(history, known, records.pop(job_no, []), made, coverage)
     for left in records.values():
         coverage.violations += [extra(record, "it is of no job that was ever defined") for record in left]
     return coverage
 
 
-def check_job(history: History, known: list[Definition], records: list[Record], coverage: Coverage) -> None:
+def check_job(
+    history: History, known: list[Definition], records: list[Record], made: Mapping[str, int], coverage: Coverage
+) -> None:
+    """`made`: the ticket of each record."""
     segments = list(segments_of(history, known))
     by_segment: list[list[Record]] = [[] for _ in segments]
     for record in records:
@@ -68,7 +72,9 @@ def check_job(history: History, known: list[Definition], records: list[Record], 
         else:
             by_segment[index].append(record)
     for segment, its in zip(segments, by_segment, strict=True):
-        check_segment(segment, its, coverage)
+        ticket = segment.definition.ticket
+        already = max((each.until for each in records if made.get(each.run_id, ticket) < ticket), default=PAST)
+        check_segment(segment, its, already, coverage)
     last = known[-1]
     due = history.next_run_at.get(last.job_no)
     if history.settled and last.what != "DELETE" and last.state == "running" and due and due <= history.settled:
@@ -119,14 +125,16 @@ def ended(begun: Definition, by: Definition) -> Segment:
     return Segment(begun, begun.next_run_at or FAR, surely, perhaps)
 
 
-def check_segment(segment: Segment, records: list[Record], coverage: Coverage) -> None:
+def check_segment(segment: Segment, records: list[Record], already: datetime, coverage: Coverage) -> None:
+    """`already`: the last fire time of the job that was accounted for when the segment began. It lies ahead of that
+    moment if the database's clock has been set back."""
     job = segment.definition
     times = fire_times(job)
     begin = times.first_from(segment.first)
     if times.at(begin) != segment.first:
         text = f"the first fire time was to be {segment.first}, which is none"
         coverage.violations.append(Violation("I3", job.job_id, text, about=segment.first))
-    elif begin > 0 and (before := times.at(begin - 1)) is not None and before > job.at:
+    elif begin > 0 and (before := times.at(begin - 1)) is not None and before > max(job.at, already):
         text = f"the first fire time was to be {segment.first}, but {before} comes before"
         coverage.violations.append(Violation("I2", job.job_id, text, about=before))
     covered: Counter[int] = Counter()
