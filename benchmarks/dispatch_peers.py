@@ -11,7 +11,16 @@ REPETITIONS = 3
 PRELOAD = ""
 
 OURS = "bayesian-jobs"
-PEERS = (Peer(name="APScheduler 3", script="apscheduler3", number=2_000),)
+PEERS = (
+    Peer(name="APScheduler 3", script="apscheduler3", number=2_000),
+    Peer(name="APScheduler 4.0.0a6", script="apscheduler4", number=1_000),
+    Peer(
+        name="Celery beat, django-celery-beat",
+        script="celery_beat",
+        number=500,
+        service="redis",
+    ),
+)
 
 
 def measure(server: Server, repetitions: int) -> Table:

@@ -99,7 +99,10 @@ def make(of: Script, place: Path) -> None:
 def call(*command: object) -> None:
     words = [str(word) for word in command]
     environ = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
-    done = subprocess.run(words, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    try:
+        done = subprocess.run(words, env=environ, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    except subprocess.TimeoutExpired as error:
+        raise Unavailable(f"its environment was not made within {PATIENCE} s") from error
     if done.returncode != 0:
         raise Unavailable(f"its environment cannot be made: {last_words(done.stderr)}")
 

@@ -1,4 +1,7 @@
-"""Runs executed: by one worker process of this project, and by those of other queues."""
+"""Runs executed by worker processes of this project, and by those of other queues.
+
+How much work a peer gets depends on how fast it is, so that each takes some seconds.
+"""
 
 from contextlib import ExitStack
 
@@ -8,21 +11,36 @@ from benchmarks.harness import Server, database, fetch, process, wait_until
 from benchmarks.report import Table
 from benchmarks.services import Services
 
-TITLE = f"execute-peers: queued runs of a handler that does nothing, through one worker process of {THREADS} threads"
+TITLE = f"execute-peers: queued runs of a handler that does nothing, worker processes of {THREADS} threads"
 REPETITIONS = 3
 PRELOAD = ""
 
 OURS = {1: "bayesian-jobs", 2: "bayesian-jobs, 2 processes"}
+REDIS, DURABLE_REDIS = "redis", "redis, every write on disk"
 PEERS = (
     Peer(name="Procrastinate", script="procrastinate", number=2_000),
-    Peer(name="Dramatiq on Redis", script="dramatiq_redis", number=8_000, service="redis"),
-    Peer(name="Dramatiq on Redis, 2 processes", script="dramatiq_redis", number=16_000, service="redis", processes=2),
+    Peer(name="PgQueuer, batches of 10", script="pgqueuer", number=8_000, options={"batch": 10}),
+    Peer(name="PgQueuer, batches of 100", script="pgqueuer", number=20_000, options={"batch": 100}),
+    Peer(name="Graphile Worker", script="graphile_worker", number=30_000),
+    Peer(name="pg-boss, batches of 100", script="pg_boss", number=20_000, options={"batch": 100}),
+    Peer(name="dramatiq-pg", script="dramatiq_pg", number=2_000),
+    Peer(name="dramatiq-postgres", script="dramatiq_postgres", number=4_000),
+    Peer(name="Dramatiq on Redis", script="dramatiq_redis", number=6_000, service=REDIS),
     Peer(
         name="Dramatiq on Redis, every write on disk, results kept",
         script="dramatiq_redis",
-        number=4_000,
-        service="redis, every write on disk",
+        number=3_000,
+        service=DURABLE_REDIS,
         options={"results": True},
+    ),
+    Peer(name="Dramatiq on RabbitMQ", script="dramatiq_rabbitmq", number=10_000, service="rabbitmq"),
+    Peer(name="Dramatiq on Redis, 2 processes", script="dramatiq_redis", number=12_000, service=REDIS, processes=2),
+    Peer(
+        name="Dramatiq on RabbitMQ, 2 processes",
+        script="dramatiq_rabbitmq",
+        number=20_000,
+        service="rabbitmq",
+        processes=2,
     ),
 )
 RUNS = """

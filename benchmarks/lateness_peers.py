@@ -7,7 +7,7 @@ from benchmarks.peers.errand import APART, LEAD
 from benchmarks.report import Table, percentile
 from benchmarks.services import Services
 
-JOBS = 80
+JOBS = 60
 TITLE = f"lateness-peers: {JOBS} one-off jobs, one every {APART * 1000:.0f} ms, from when it is due to its handler"
 REPETITIONS = 3
 PRELOAD = ""
@@ -17,6 +17,9 @@ PEERS = (
     Peer(name="APScheduler 3, in the scheduler's process", script="apscheduler3", number=JOBS),
     Peer(name="Procrastinate, polling every 5 s", script="procrastinate", number=JOBS, options={"poll": 5}),
     Peer(name="Procrastinate, polling every 0.1 s", script="procrastinate", number=JOBS, options={"poll": 0.1}),
+    Peer(name="PgQueuer", script="pgqueuer", number=JOBS, options={"batch": 10}),
+    Peer(name="Graphile Worker, polling every 2 s", script="graphile_worker", number=JOBS, options={"poll": 2_000}),
+    Peer(name="Graphile Worker, polling every 0.1 s", script="graphile_worker", number=JOBS, options={"poll": 100}),
 )
 FILL = """
 INSERT INTO jobs (job_id, handler, state, starts_at, next_run_at)

@@ -23,6 +23,9 @@ LEAD = 2.0
 APART = 0.097
 """Seconds: until the first fire time when lateness is measured, and from each to the next one."""
 
+ENDED: list[Callable[[], str | None]] = []
+"""Of each process that runs for the script: what it said last, if it has ended."""
+
 
 @dataclass(frozen=True, slots=True)
 class Errand:
@@ -55,20 +58,35 @@ def answer(**measured: Any) -> None:
 def running(*arguments: str) -> Iterator[None]:
     """A process of the peer, `python -m ARGUMENTS` in the peer's environment, until the block ends (or this process
     does). It receives the same errand."""
+    log = Path(received().directory) / "peer.log"
     leash = (sys.executable, "-m", "bayesian_jobs.up.leash", str(os.getpid()))
-    with (Path(received().directory) / "peer.log").open("ab") as log:
-        started = subprocess.Popen([*leash, sys.executable, "-m", *arguments], stdout=log, stderr=log)
+    with log.open("ab") as output:
+        started = subprocess.Popen([*leash, sys.executable, "-m", *arguments], stdout=output, stderr=output)
+
+    def ended() -> str | None:
+        if started.poll() is None:
+            return None
+        said = log.read_text(errors="replace").strip().splitlines() or ["without a word"]
+        return f"{arguments[0]} has ended by itself: {said[-1]}"
+
+    ENDED.append(ended)
     try:
         yield
-        if started.poll() is not None:
-            raise RuntimeError(f"{' '.join(arguments)} has ended by itself, with {started.returncode}")
+        check_running()
     finally:
+        ENDED.remove(ended)
         started.send_signal(signal.SIGTERM)
         try:
             started.wait(10)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()
+
+
+def check_running() -> None:
+    for ended in ENDED:
+        if said := ended():
+            raise RuntimeError(said)
 
 
 def seconds_between(begun: Callable[[], object], done: Callable[[], object]) -> float:
@@ -80,9 +98,10 @@ def seconds_between(begun: Callable[[], object], done: Callable[[], object]) -> 
 
 
 def wait_until(done: Callable[[], object], every: float) -> None:
-    """Raises TimeoutError after PATIENCE."""
+    """Raises TimeoutError after PATIENCE, RuntimeError when a process that was to do it has ended."""
     deadline = time.monotonic() + PATIENCE
     while not done():
+        check_running()
         if time.monotonic() > deadline:
             raise TimeoutError(f"what was waited for did not come within {PATIENCE:.0f} s")
         time.sleep(every)

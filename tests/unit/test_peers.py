@@ -12,9 +12,7 @@ from benchmarks.__main__ import BESIDE_PEERS, PARTS, chosen
 from benchmarks.environments import SCRIPTS, Unavailable
 from benchmarks.services import Services
 
-NAMES = sorted(file.stem for file in SCRIPTS.glob("*.*js") if file.is_file()) + sorted(
-    file.stem for file in SCRIPTS.glob("*.py") if "/// script" in file.read_text("utf-8")
-)
+NAMES = sorted(file.stem for file in SCRIPTS.glob("*.*") if "/// script" in file.read_text("utf-8"))
 
 
 @pytest.mark.parametrize("name", NAMES)
