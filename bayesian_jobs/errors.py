@@ -12,14 +12,15 @@ BayesianJobsError
 ├── HandlerUnusable      a handler class cannot serve as one
 ├── FlowNotFound         no configured flow has this name
 ├── TaskNotFound         no task of a flow has this name
-├── RequestRefused       a request of the command line was refused, or not answered
+├── RequestRefused       a request of a client or a command was refused, or not answered
 ├── SettingsError        a setting of the process cannot be used
 ├── ServerTooOld         the PostgreSQL server is older than the service can work on
 └── EmbeddedPostgresError  the PostgreSQL that starts by itself could not be started
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class BayesianJobsError(Exception):
@@ -138,7 +139,13 @@ class TaskNotFound(BayesianJobsError):
 
 
 class RequestRefused(BayesianJobsError):
-    """What a command asked for was refused by the API, or nobody answered."""
+    """What a client or a command asked for was refused by the API, or nobody answered: then `status`, that of HTTP, is
+    None. `errors`: what is wrong with which option, as the API's problem document lists it."""
+
+    def __init__(self, text: str, status: int | None = None, errors: Sequence[Mapping[str, Any]] = ()) -> None:
+        super().__init__(text)
+        self.status = status
+        self.errors = tuple(errors)
 
 
 class SettingsError(BayesianJobsError):

@@ -19,10 +19,10 @@ from bayesian_jobs.api import (
 from bayesian_jobs.api.authentication import Tokens, Trust
 from bayesian_jobs.api.guards import Guards
 from bayesian_jobs.api.operation import is_public
-from bayesian_jobs.api.places import BASE
 from bayesian_jobs.api.rate import Rate
 from bayesian_jobs.bootstrap import Services
 from bayesian_jobs.domain.caller import ANYBODY
+from bayesian_jobs.remote.call import BASE
 
 SHORT_PATHS = ("/", BASE, f"{BASE}/", f"{BASE}/ui")
 

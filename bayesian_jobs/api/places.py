@@ -1,19 +1,19 @@
 """Where things are: the base path, and the `Location` of what an answer tells of."""
 
-from urllib.parse import quote
-
 import falcon
 
-BASE = "/api/v1"
+from bayesian_jobs.remote import call
+from bayesian_jobs.remote.call import BASE
+
 LOCATION = "Location"
 
 
 def of_job(job_id: str) -> str:
-    return f"{BASE}/jobs/{quote(job_id, safe='')}"
+    return BASE + call.of_job(job_id)
 
 
 def of_run(run_id: str) -> str:
-    return f"{BASE}/runs/{run_id}"
+    return BASE + call.of_run(run_id)
 
 
 def show(resp: falcon.Response, place: str) -> None:

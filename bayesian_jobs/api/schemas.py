@@ -196,8 +196,9 @@ TOKEN = record(
 
 ENTRY = record(
     at=TIME,
-    who=TEXT | {"description": "`token NAME`, `local`, `command line`, `default files` or `scheduler`"},
-    origin=maybe(TEXT) | {"description": "The address of the client, or `user@host` of the command line"},
+    who=TEXT | {"description": "`token NAME`, `local`, `command line`, `SQL`, `default files` or `scheduler`"},
+    origin=maybe(TEXT)
+    | {"description": "The address of the client, `user@host` of the command line, or the role of SQL"},
     action={"type": "string", "enum": [action.value for action in Action]},
     job_id=maybe(TEXT),
     run_id=maybe(TEXT),

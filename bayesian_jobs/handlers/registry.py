@@ -4,12 +4,12 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from types import MappingProxyType, ModuleType
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
-from bayesian_jobs.errors import Fault, HandlerNotFound, HandlerUnusable, InvalidOptions, SettingsError
+from bayesian_jobs.errors import Fault, HandlerNotFound, HandlerUnusable, InvalidOptions, InvalidValue, SettingsError
 from bayesian_jobs.handlers.base import BaseHandler
 from bayesian_jobs.handlers.signature import Signature
 
@@ -64,6 +64,24 @@ class Registry:
     def signature(self, name: str) -> Signature:
         """What the handler's `execute()` takes. Raises as `get` does."""
         return self._signatures[self.get(name).__name__]
+
+    def offered(self, name: str) -> str:
+        """The name, if it is that of a handler for users. Raises InvalidOptions, InvalidValue."""
+        if self.get(name).internal:
+            raise InvalidValue("is a handler of the service's own")
+        return name
+
+    def consumed(self, queue: str) -> str:
+        """The queue, if the workers of the handlers consume it. Raises InvalidValue."""
+        if queue not in self.queues:
+            raise InvalidValue(
+                f"no worker consumes this queue (there are: {', '.join(self.queues)}); JOBS_QUEUES names further ones"
+            )
+        return queue
+
+    def faults(self, handler: str, kwargs: Mapping[str, Any]) -> list[Fault]:
+        """What is wrong with the keyword arguments of a handler. Raises as `get` does."""
+        return self.signature(handler).validate(kwargs)
 
     def endpoint(self, name: str) -> str:
         """The last part of its path: `flow-scheduling` for `FlowScheduling`. Raises as `get` does."""

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Protocol
 from uuid import uuid4
 
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
@@ -34,7 +34,6 @@ from bayesian_jobs.domain.trigger import (
     parse_timezone,
 )
 from bayesian_jobs.errors import Fault, InvalidOptions, InvalidValue
-from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.reader import Reader
 
 OPTIONS = (
@@ -72,27 +71,41 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 )
 """What an option is that is left out, as far as it can be written out: the queue is that of the handler."""
 
+
+class Catalogue(Protocol):
+    """What a job may name: a `Registry` of handlers, or what stands for one where there is none."""
+
+    def offered(self, name: str) -> str:
+        """The name, if it is that of a handler for users. Raises InvalidOptions, InvalidValue."""
+
+    def consumed(self, queue: str) -> str:
+        """The queue, if a worker consumes it. Raises InvalidValue."""
+
+    def faults(self, handler: str, kwargs: Mapping[str, Any]) -> list[Fault]:
+        """What is wrong with the keyword arguments of such a handler."""
+
+
 TRIGGER = ("periodically", "when", "end", "timezone")
 ARGUMENTS = ("handler", "kwargs")
 
 
-def parse_options(options: Mapping[str, Any], registry: Registry, now: datetime) -> JobSpec:
+def parse_options(options: Mapping[str, Any], catalogue: Catalogue, now: datetime) -> JobSpec:
     """The job that `options` ask for; an option that is absent or None takes its default.
 
     Raises InvalidOptions, with everything that is wrong at once.
     """
     reader = Reader(options, OPTIONS)
     job_id = reader.text("job_id", parse_job_id)
-    fields = read_definition(reader, set(OPTIONS), registry, now)
+    fields = read_definition(reader, set(OPTIONS), catalogue, now)
     state = reader.text("state", parse_state)
     spec = JobSpec(job_id=job_id or str(uuid4()), state=state or JobState.RUNNING, **fields)
-    check_arguments(reader, registry, spec.handler, spec.kwargs)
+    check_arguments(reader, catalogue, spec.handler, spec.kwargs)
     check_together(reader, set(OPTIONS), spec)
     reader.refuse()
     return spec
 
 
-def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registry, now: datetime) -> JobSpec:
+def parse_changes(stored: JobSpec, changes: Mapping[str, Any], catalogue: Catalogue, now: datetime) -> JobSpec:
     """`stored` with these changes, None standing for an option's default. What they do not name is not looked at: the
     options of one trigger are named together, and so are the handler and its kwargs.
 
@@ -101,30 +114,30 @@ def parse_changes(stored: JobSpec, changes: Mapping[str, Any], registry: Registr
     named = set(changes)
     options = changes if named.isdisjoint(TRIGGER) else {**with_trigger(stored.trigger, changes), **changes}
     reader = Reader(options, OPTIONS)
-    spec = replace(stored, **read_definition(reader, named, registry, now))
+    spec = replace(stored, **read_definition(reader, named, catalogue, now))
     if "state" in named:
         reader.required("state", parse_state)
     if not named.isdisjoint(ARGUMENTS):
-        check_arguments(reader, registry, spec.handler, spec.kwargs)
+        check_arguments(reader, catalogue, spec.handler, spec.kwargs)
     check_together(reader, named, spec)
     reader.refuse()
     return spec
 
 
-def read_definition(reader: Reader, named: set[str], registry: Registry, now: datetime) -> dict[str, Any]:
+def read_definition(reader: Reader, named: set[str], catalogue: Catalogue, now: datetime) -> dict[str, Any]:
     """The fields of a JobSpec that the options `named` make; None, with a fault, for what cannot be used."""
     fields: dict[str, Any] = {}
     if "handler" in named:
-        fields["handler"] = reader.required("handler", lambda name: offered(registry, name))
+        fields["handler"] = reader.required("handler", catalogue.offered)
     if "kwargs" in named:
         fields["kwargs"] = reader.kwargs()
     if not named.isdisjoint(TRIGGER):
         fields["trigger"] = read_trigger(reader, now)
-    fields.update({name: read(reader) for name, read in policy(registry).items() if name in named})
+    fields.update({name: read(reader) for name, read in policy(catalogue).items() if name in named})
     return fields
 
 
-def policy(registry: Registry) -> dict[str, Callable[[Reader], Any]]:
+def policy(catalogue: Catalogue) -> dict[str, Callable[[Reader], Any]]:
     """How each of the options is read that depend on no other."""
     return {
         "jitter": lambda reader: reader.text("jitter", parse_jitter),
@@ -132,7 +145,7 @@ def policy(registry: Registry) -> dict[str, Callable[[Reader], Any]]:
         "catch_up": lambda reader: reader.choice("catch_up", CatchUp) or CatchUp.LATEST,
         "max_concurrent_runs": lambda reader: reader.number("max_concurrent_runs", 1, MOST_CONCURRENT_RUNS) or 1,
         "overlap": lambda reader: reader.choice("overlap", Overlap) or Overlap.SKIP,
-        "queue": lambda reader: reader.text("queue", lambda name: consumed(registry, name)),
+        "queue": lambda reader: reader.text("queue", catalogue.consumed),
         "priority": lambda reader: reader.number("priority", FIRST_PRIORITY, LAST_PRIORITY, PRIORITY),
         "max_retries": lambda reader: reader.number("max_retries", 0, MOST_RETRIES),
         "retry_delay": lambda reader: reader.text("retry_delay", parse_duration),
@@ -142,9 +155,9 @@ def policy(registry: Registry) -> dict[str, Callable[[Reader], Any]]:
     }
 
 
-def check_arguments(reader: Reader, registry: Registry, handler: str | None, kwargs: dict[str, Any] | None) -> None:
+def check_arguments(reader: Reader, catalogue: Catalogue, handler: str | None, kwargs: dict[str, Any] | None) -> None:
     if handler is not None and kwargs is not None:
-        reader.faults.extend(registry.signature(handler).validate(kwargs))
+        reader.faults.extend(catalogue.faults(handler, kwargs))
 
 
 def with_trigger(trigger: Trigger, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -195,22 +208,6 @@ def check_fires(trigger: Trigger, now: datetime) -> None:
     if first_fire(trigger, now) is None:
         option, at = ("when", trigger.start) if trigger.end is None else ("end", trigger.end)
         raise InvalidOptions([Fault(option, format_datetime(at), "leaves no fire time")])
-
-
-def offered(registry: Registry, name: str) -> str:
-    """The name, if it is that of a handler for users. Raises InvalidOptions, InvalidValue."""
-    if registry.get(name).internal:
-        raise InvalidValue("is a handler of the service's own")
-    return name
-
-
-def consumed(registry: Registry, queue: str) -> str:
-    """The queue, if the workers of the handlers consume it. Raises InvalidValue."""
-    if queue not in registry.queues:
-        raise InvalidValue(
-            f"no worker consumes this queue (there are: {', '.join(registry.queues)}); JOBS_QUEUES names further ones"
-        )
-    return queue
 
 
 def read_trigger(reader: Reader, now: datetime) -> Trigger | None:

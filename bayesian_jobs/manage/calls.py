@@ -2,21 +2,12 @@
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from bayesian_jobs.remote.call import Call, of_job, of_run
+
 PAGING = ("state", "limit", "after")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One request; `path` is below the base path and already quoted."""
-
-    method: str = "GET"
-    path: str
-    query: dict[str, str] = field(default_factory=dict)
-    body: dict[str, Any] | None = None
 
 
 def job_add(arguments: Namespace) -> Sequence[Call]:
@@ -123,14 +114,6 @@ def change(path: str, state: str, **more: str) -> Call:
 def words(arguments: Namespace) -> dict[str, str]:
     """What is said about a pause."""
     return given(arguments, "reason", "until")
-
-
-def of_job(job_id: str) -> str:
-    return f"/jobs/{quote(job_id, safe='')}"
-
-
-def of_run(run_id: str) -> str:
-    return f"/runs/{quote(run_id, safe='')}"
 
 
 def options(arguments: Namespace, *further: str) -> dict[str, Any]:

@@ -5,22 +5,19 @@ import json
 import os
 import socket
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlencode, urlsplit
 
 from falcon.testing import TestClient
 
 from bayesian_jobs.api.app import create_app
 from bayesian_jobs.api.authentication import Trust
-from bayesian_jobs.api.places import BASE
 from bayesian_jobs.bootstrap import assemble
 from bayesian_jobs.errors import RequestRefused
-from bayesian_jobs.manage.calls import Call
 from bayesian_jobs.manage.tables import as_text
+from bayesian_jobs.remote.call import BASE, Call
+from bayesian_jobs.remote.http import Address, read, send
 from bayesian_jobs.settings import Settings
 from bayesian_jobs.up.prepare import usable_database
 
@@ -67,33 +64,10 @@ def asking_database(settings: Settings) -> Iterator[Ask]:
 
 @contextmanager
 def asking_api(url: str) -> Iterator[Ask]:
-    """`url` may leave out the base path. The token of JOBS_API_TOKEN goes along if there is one, and is never sent to
-    another address, to which the answer might lead. Raises RequestRefused."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        raise RequestRefused(f"--api: {url!r}: must be an address like http://localhost:34000")
+    """`url` may leave out the base path; the token of JOBS_API_TOKEN goes along. Raises RequestRefused."""
     token = os.environ.get("JOBS_API_TOKEN", "")
-    if not (token.isascii() and token.isprintable()):
-        raise RequestRefused("JOBS_API_TOKEN: holds characters that no token has")
-    base = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/') or BASE}"
-
-    def ask(call: Call) -> dict[str, Any]:
-        query = f"?{urlencode(call.query)}" if call.query else ""
-        body = None if call.body is None else json.dumps(call.body).encode()
-        request = urllib.request.Request(base + call.path + query, body, method=call.method)  # noqa: S310
-        if body is not None:
-            request.add_header("Content-Type", "application/json")
-        if token:
-            request.add_unredirected_header("Authorization", f"Bearer {token}")
-        try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT) as answer:  # noqa: S310
-                return read(answer.status, answer.read())
-        except urllib.error.HTTPError as error:
-            return read(error.code, error.read())
-        except OSError as error:
-            raise RequestRefused(f"the API at {base} does not answer: {error}") from error
-
-    yield ask
+    address = Address.parse(url, token, TIMEOUT, url_name="--api", token_name="JOBS_API_TOKEN")  # noqa: S106
+    yield lambda call: send(address, call, patience=0)
 
 
 def who_types() -> str:
@@ -103,16 +77,3 @@ def who_types() -> str:
     except (KeyError, OSError):  # a user without a name, as in a container
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def read(status: int, content: bytes) -> dict[str, Any]:
-    """The document of an answer. Raises RequestRefused with its one line if it is an error."""
-    try:
-        document = json.loads(content)
-    except ValueError:
-        document = None
-    if not isinstance(document, dict):
-        raise RequestRefused(f"the answer ({status}) is not that of this API")
-    if status >= 400:
-        raise RequestRefused(str(document.get("error", f"refused ({status})")))
-    return document

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bayesian_jobs.manage import calls
+from bayesian_jobs.remote.call import Call
 
 if TYPE_CHECKING:
     from bayesian_jobs.settings import Settings
@@ -167,7 +168,7 @@ def command(
     parsers: "argparse._SubParsersAction[argparse.ArgumentParser]",
     name: str,
     summary: str,
-    to_calls: Callable[[argparse.Namespace], Sequence[calls.Call]],
+    to_calls: Callable[[argparse.Namespace], Sequence[Call]],
 ) -> argparse.ArgumentParser:
     one = subparser(parsers, name, summary)
     one.add_argument("--api", metavar="URL", help="ask the API there (http://localhost:34000); omitted: the database")

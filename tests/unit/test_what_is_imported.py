@@ -11,7 +11,8 @@ OUTWARD = {"aiohttp", "ftplib", "http.client", "httpx", "requests", "smtplib", "
 MAY_CONNECT = {
     "api/outbox.py": {"socket"},  # the clients of the API
     "api/patience.py": {"socket"},
-    "manage/carry_out.py": {"socket", "urllib.request"},  # the command line, to the API that its user names
+    "manage/carry_out.py": {"socket"},  # the name of this machine
+    "remote/http.py": {"http.client", "urllib.request"},  # the command line and other programs, to the API they name
     "store/processes.py": {"socket"},  # the name of this machine
     "up/readiness.py": {"http.client", "socket"},  # `up`, to its own API
     "up/signals.py": {"socket"},  # a pair of this process's own
