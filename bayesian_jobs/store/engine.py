@@ -32,7 +32,7 @@ SESSION = {
 SHORT = {"statement_timeout": "5s", "lock_timeout": "1s"}
 # Prepared statements keep the plan that they got when the tables, or this week's partition, were still empty: and
 # then reading all of it looks cheapest. These leave the planner no other way than the one that stays right: look up
-# row after row by an index, in the index's order. One generic plan a session; see store/prepared.py.
+# row after row by an index, in the index's order. One generic plan for many uses; see store/prepared.py.
 LOOK_UPS_ONLY = {
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",

@@ -1,7 +1,10 @@
-"""Statements of the hot paths, planned once a session: planning them costs several times what running them does."""
+"""Statements of the hot paths, planned once for many uses: planning them costs several times what running them does."""
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import inf
+from time import monotonic
 from typing import Any
 
 import psycopg2
@@ -11,6 +14,26 @@ from sqlalchemy.exc import DataError, DBAPIError
 
 PLACEHOLDER = re.compile(r"%\((\w+)\)s((?:::\w+(?:\[\])?)?)")
 KEY = "bayesian_jobs.prepared"
+FINDS = 20
+SECONDS = 10.0
+"""A session's plans are made anew when they have found something that often, and have been kept for so long.
+
+One that was made while a table was empty, and known to be (by an ANALYZE or a VACUUM), reads all of an index where it
+should look up a row: nothing was cheaper then. Autovacuum has such plans made anew, but a minute too late, if at all.
+"""
+
+
+@dataclass(slots=True)
+class Plans:
+    """Of one session."""
+
+    names: set[str] = field(default_factory=set)
+    finds: int = 0
+    made_at: float = -inf
+    """Seconds of this process's clock; at first they are taken for old, whenever they were made."""
+
+    def are_old(self, now: float) -> bool:
+        return self.finds >= FINDS and now - self.made_at >= SECONDS
 
 
 class Prepared:
@@ -37,16 +60,21 @@ class Prepared:
         Speaks to the driver itself: on these paths SQLAlchemy's handling of a statement and its result costs more
         than PostgreSQL's. Raises SQLAlchemy's DBAPIError all the same.
         """
-        prepared = connection.info.setdefault(KEY, set())
-        if self._name not in prepared:
+        plans = connection.info.setdefault(KEY, Plans())
+        if self._name not in plans.names:
             connection.exec_driver_sql(self._prepare)
-            prepared.add(self._name)
+            plans.names.add(self._name)
+        execute = self._execute
+        if plans.are_old(now := monotonic()):
+            execute, plans.finds, plans.made_at = f"DISCARD PLANS; {execute}", 0, now
         session = connection.connection.driver_connection
         try:
             with session.cursor(cursor_factory=NamedTupleCursor) as cursor:  # type: ignore[union-attr]
-                cursor.execute(self._execute, values)
-                return cursor.fetchall() if cursor.description else []
+                cursor.execute(execute, values)
+                rows = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
             raise DBAPIError.instance(self._name, None, error, psycopg2.Error) from error
         except (ValueError, OverflowError) as error:  # a value that the driver cannot even send, such as a NUL
             raise DataError(self._name, None, error) from error
+        plans.finds += bool(rows)
+        return rows

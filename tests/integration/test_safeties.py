@@ -27,6 +27,7 @@ from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.dispatch import open_service
 from bayesian_jobs.store.endings import fail_lost_runs
 from bayesian_jobs.store.engine import make_engine, run_transaction
+from bayesian_jobs.store.prepared import FINDS
 from bayesian_jobs.store.runs import replace_message
 from bayesian_jobs.store.service import change_state
 
@@ -355,6 +356,22 @@ def test_plans_that_were_made_while_the_tables_were_empty_still_look_up_row_afte
     assert sequential_reads(service) - before < 1000
 
 
+def test_plans_that_were_made_while_the_tables_were_known_to_be_empty_are_made_anew_in_a_busy_session(service):
+    service.execute_sql("ANALYZE jobs, runs")
+    process_no = service.process()
+    service.claim(process_no)
+    service.execute_sql(
+        "INSERT INTO runs (run_id, actor, queue, scheduled_for, state, claim_at)"
+        " SELECT gen_random_uuid(), 'Noop', 'default', now() - n * interval '1 second', 'queued', now()"
+        " FROM generate_series(1, 3000) AS n"
+    )
+    for _ in range(FINDS):
+        service.claim(process_no, limit=1)
+    before = read_through_indexes(service)
+    assert len(service.claim(process_no, limit=1).started) == 1
+    assert read_through_indexes(service) - before < 1000
+
+
 def add_and_dispatch(service, job_id):
     service.add(job_id, periodically="1 hour")
     service.dispatch()
@@ -372,6 +389,15 @@ def sequential_reads(service):
         "SELECT sum(seq_tup_read)::bigint FROM pg_stat_user_tables WHERE relname LIKE 'runs%'"
     )
     return rows
+
+
+def read_through_indexes(service):
+    """How many entries of the runs' indexes have been read."""
+    service.execute_sql("SELECT pg_stat_force_next_flush()")
+    ((entries,),) = service.execute_sql(
+        "SELECT sum(idx_tup_read)::bigint FROM pg_stat_user_indexes WHERE relname LIKE 'runs%'"
+    )
+    return entries
 
 
 # Sweeping up one-off jobs
