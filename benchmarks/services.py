@@ -29,6 +29,7 @@ class Services:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._addresses: dict[str, str] = {}
+        self._refused: dict[str, Unavailable] = {}
         self._stack = ExitStack()
         self._starters: dict[str, Callable[[Path], str]] = {
             "redis": self._redis,
@@ -43,11 +44,17 @@ class Services:
         self._stack.close()
 
     def address(self, name: str) -> str:
-        """Raises Unavailable when this machine lacks the program, or it does not come up."""
+        """Raises Unavailable when this machine lacks the program, or it does not come up: tried once, whoever asks."""
+        if name in self._refused:
+            raise self._refused[name]
         if name not in self._addresses:
             place = self._directory / name.replace(", ", "-").replace(" ", "-")
             place.mkdir()
-            self._addresses[name] = self._starters[name](place)
+            try:
+                self._addresses[name] = self._starters[name](place)
+            except Unavailable as error:
+                self._refused[name] = error
+                raise
         return self._addresses[name]
 
     def _redis(self, place: Path, *persistence: str) -> str:
