@@ -19,7 +19,7 @@ def why_not_storable(value: object, depth: int = 0) -> str | None:
         case str():
             return _why_not_text(value)
         case int():
-            return None if value in INT_64_BIT else "is an integer of more than 64 bits"
+            return None if value in INT_64_BIT else "holds an integer of more than 64 bits"
         case float():
             return None if isfinite(value) else "is not a finite number"
         case dict():

@@ -4,6 +4,7 @@ import pytest
 from api_steps import assert_problem, client_on
 from falcon import testing
 from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.pool import NullPool
 
 from bayesian_jobs.handlers.registry import Registry
 
@@ -47,6 +48,16 @@ def test_ready_means_database_schema_scheduler_and_worker(client: testing.TestCl
         "ready": True,
         "checks": {"database": True, "schema": True, "schedulers": 1, "workers": 1},
     }
+
+
+def test_the_probes_write_nothing(database_url: str, registry: Registry, connection: Connection) -> None:
+    add_process(connection, "scheduler")
+    add_process(connection, "worker")
+    connection.commit()
+    unable = {"options": "-c default_transaction_read_only=on"}
+    client = client_on(create_engine(database_url, poolclass=NullPool, connect_args=unable), registry)
+    for probe in ("readiness", "liveness"):
+        assert client.simulate_get(f"/api/v1/{probe}").status_code == 200
 
 
 def test_a_database_without_schema_is_not_ready(empty_database_url: str, registry: Registry) -> None:

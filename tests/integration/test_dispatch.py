@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.exc import IntegrityError
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.misfire import MISSED_COALESCED, MISSED_LATE, CatchUp, account, judge
@@ -157,6 +158,15 @@ def test_a_slice_whose_next_fire_time_is_due_at_this_very_moment_runs_nothing(se
     assert [(run["state"], run["missed_count"]) for run in service.runs()] == [("missed", 1000)]
     service.dispatch(now)
     assert [(run["state"], run["scheduled_for"]) for run in service.runs()][1:] == [("queued", now)]
+
+
+def test_the_database_itself_refuses_a_second_run_of_a_fire_time(service):
+    service.add(periodically="1 hour")
+    service.dispatch()
+    again = "INSERT INTO runs (run_id, job_no, actor, queue, scheduled_for, state)"
+    again += " SELECT gen_random_uuid(), job_no, actor, queue, scheduled_for, state FROM runs"
+    with pytest.raises(IntegrityError, match=r"unique constraint .*job_no_scheduled_for"):
+        service.execute_sql(again)
 
 
 def test_five_schedulers_create_each_of_a_thousand_runs_exactly_once(service):
