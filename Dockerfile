@@ -18,7 +18,7 @@ COPY default_jobs/ default_jobs/
 RUN pip install hatchling \
  && pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
  && python -m venv /opt/bayesian-jobs \
- && /opt/bayesian-jobs/bin/pip install bayesian-jobs \
+ && /opt/bayesian-jobs/bin/pip install "bayesian-jobs[redis,rabbitmq]" \
  && /opt/bayesian-jobs/bin/pip check
 COPY examples/ /opt/bayesian-jobs/examples/
 

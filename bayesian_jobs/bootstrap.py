@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from bayesian_jobs.actors import declare_actors
 from bayesian_jobs.broker.postgres import PostgresBroker
+from bayesian_jobs.broker.transports import Transport, make_transport
 from bayesian_jobs.embedded.server import EmbeddedPostgres
 from bayesian_jobs.errors import SettingsError
 from bayesian_jobs.handlers.registry import Registry, discover
@@ -54,10 +55,20 @@ def assemble(settings: Settings, process: str, pool_size: int = 5) -> Services:
     )
 
 
+def transport_of(settings: Settings) -> Transport | None:
+    """What carries messages to the workers; None: PostgreSQL does. Connects to nothing yet. Raises SettingsError."""
+    return make_transport(settings.broker_url) if settings.broker_url else None
+
+
+def actor_broker(services: Services) -> PostgresBroker:
+    """A broker for actors of the user's own."""
+    return PostgresBroker(services.hot_engine, transport=transport_of(services.settings))
+
+
 def handler_broker(services: Services) -> PostgresBroker:
     """A broker with an actor for every handler."""
     # Of Dramatiq's middleware a run of a handler has use for none but this; each costs it some of its time.
-    broker = PostgresBroker(services.hot_engine, middleware=[TimeLimit()])
+    broker = PostgresBroker(services.hot_engine, middleware=[TimeLimit()], transport=transport_of(services.settings))
     workshop = Workshop(
         engine=services.engine,
         registry=services.registry,

@@ -15,6 +15,7 @@ BayesianJobsError
 ├── RequestRefused       a request of a client or a command was refused, or not answered
 ├── SettingsError        a setting of the process cannot be used
 ├── ServerTooOld         the PostgreSQL server is older than the service can work on
+├── BrokerLost           Redis or RabbitMQ cannot be reached, or refuses; trying again may help
 └── EmbeddedPostgresError  the PostgreSQL that starts by itself could not be started
 """
 
@@ -156,6 +157,10 @@ class SettingsError(BayesianJobsError):
 class ServerTooOld(BayesianJobsError):
     def __init__(self, major: int, oldest: int) -> None:
         super().__init__(f"The server is PostgreSQL {major}, which is too old: upgrade it to {oldest} or later")
+
+
+class BrokerLost(BayesianJobsError):
+    """Redis or RabbitMQ cannot be reached, or refuses; trying again may help."""
 
 
 class EmbeddedPostgresError(BayesianJobsError):

@@ -6,6 +6,10 @@ import time
 
 FORMAT = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s"
 
+QUIET = {"alembic": logging.WARNING, "pika": logging.CRITICAL}
+"""From which level on these libraries are heard. What pika complains of it raises as well, and a lost broker would have
+it tell of each attempt, with the traceback."""
+
 
 def configure_logging(level: str) -> None:
     """Send every logger's lines to stderr, from `level` on. Replaces what was configured before."""
@@ -14,4 +18,5 @@ def configure_logging(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    for name, least in QUIET.items():
+        logging.getLogger(name).setLevel(least)

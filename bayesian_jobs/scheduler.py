@@ -4,13 +4,15 @@ import logging
 import signal
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import psycopg2
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from bayesian_jobs.bootstrap import assemble
+from bayesian_jobs.bootstrap import assemble, transport_of
+from bayesian_jobs.broker.transports.sender import Sender
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.admit import admit_jobs
 from bayesian_jobs.lifecycle.defaults_at_start import registering
@@ -213,7 +215,9 @@ def run(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: scheduler.stop())
     log.info("ready")
-    with registering(services.engine, services.registry, settings.default_jobs_dir):
+    transport = transport_of(settings)
+    sending = Sender(services.hot_engine, transport).running() if transport else nullcontext()
+    with sending, registering(services.engine, services.registry, settings.default_jobs_dir):
         scheduler.run_forever()
     log.info("stopped")
     return 0

@@ -17,6 +17,9 @@ from sqlalchemy.exc import ArgumentError
 from bayesian_jobs.domain.durations import parse_duration
 from bayesian_jobs.errors import InvalidValue, SettingsError
 
+BROKERS = {"redis": "Redis", "rediss": "Redis", "amqp": "RabbitMQ", "amqps": "RabbitMQ"}
+"""Scheme of a BROKER_URL → what it speaks to."""
+
 
 def setting(variable: str, meaning: str, *, read: Callable[[str], Any], default: Any) -> Any:
     """A field of Settings: the environment variable it is read from, what it means, and how its text is read."""
@@ -38,6 +41,20 @@ def database_url(text: str) -> str:
     url = url.set(drivername="postgresql+psycopg2")
     check_parameters(url)
     return url.render_as_string(hide_password=False)
+
+
+def broker_url(text: str) -> str:
+    url = url_of(text)
+    if url is None:
+        raise InvalidValue(
+            "is not a URL like redis://:password@host:6379/0 or amqp://user:password@host:5672/name"
+            " (an @ in a password is written %40)"
+        )
+    if url.drivername not in BROKERS:
+        raise InvalidValue(
+            "the scheme must be redis://, rediss://, amqp:// or amqps:// (unset: messages travel in PostgreSQL)"
+        )
+    return text
 
 
 def url_of(text: str) -> URL | None:
@@ -123,6 +140,13 @@ class Settings:
         "DATABASE_URL",
         "the PostgreSQL server, as postgresql://user:password@host/name; unset: an embedded one is started",
         read=database_url,
+        default=None,
+    )
+    broker_url: str | None = setting(
+        "BROKER_URL",
+        "the Redis or RabbitMQ that takes messages to the workers, as redis://host or amqp://user:password@host;"
+        " unset: PostgreSQL does",
+        read=broker_url,
         default=None,
     )
     host: str = setting("JOBS_HOST", "the address that the API listens on", read=str, default="127.0.0.1")
@@ -212,8 +236,6 @@ def load(environ: Mapping[str, str]) -> Settings:
 
     Raises SettingsError, which names the variable and its value (a password in a URL is never quoted).
     """
-    if broker := environ.get("BROKER_URL"):
-        raise SettingsError("BROKER_URL", quotable(broker), "is not supported yet: messages travel in PostgreSQL")
     values = {}
     for each in fields(Settings):
         variable = each.metadata["variable"]
@@ -221,7 +243,7 @@ def load(environ: Mapping[str, str]) -> Settings:
             try:
                 values[each.name] = each.metadata["read"](text)
             except InvalidValue as error:
-                shown = quotable(text) if variable == "DATABASE_URL" else without_password(text)
+                shown = quotable(text) if variable in ("DATABASE_URL", "BROKER_URL") else without_password(text)
                 raise SettingsError(variable, shown, str(error)) from error
     return Settings(**values)
 

@@ -16,7 +16,7 @@ from threading import Event
 
 import dramatiq
 
-from bayesian_jobs.bootstrap import assemble, handler_broker
+from bayesian_jobs.bootstrap import actor_broker, assemble, handler_broker
 from bayesian_jobs.broker.postgres import PostgresBroker
 from bayesian_jobs.errors import SettingsError
 from bayesian_jobs.logs import configure_logging
@@ -36,7 +36,7 @@ def handlers() -> None:
 
 def actors() -> None:
     """Make a broker for actors of your own Dramatiq's global one. For Dramatiq's command line."""
-    dramatiq.set_broker(PostgresBroker(assemble(load(os.environ), "actors").hot_engine))
+    dramatiq.set_broker(actor_broker(assemble(load(os.environ), "actors")))
 
 
 def run(settings: Settings, *, threads: int, queues: Sequence[str] | None, actors: Sequence[str]) -> int:
@@ -46,7 +46,7 @@ def run(settings: Settings, *, threads: int, queues: Sequence[str] | None, actor
     stopped = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopped.set())
-    broker = actor_broker(settings, actors) if actors else handler_broker(assemble(settings, "worker", threads))
+    broker = broker_of_modules(settings, actors) if actors else handler_broker(assemble(settings, "worker", threads))
     broker.emit_after("process_boot")  # as Dramatiq's command line does: time limits begin to be watched
     worker = dramatiq.Worker(broker, queues=set(queues) if queues else None, worker_threads=threads)
     worker.start()
@@ -58,9 +58,9 @@ def run(settings: Settings, *, threads: int, queues: Sequence[str] | None, actor
     return 0
 
 
-def actor_broker(settings: Settings, modules: Sequence[str]) -> PostgresBroker:
+def broker_of_modules(settings: Settings, modules: Sequence[str]) -> PostgresBroker:
     """A broker with the actors that the modules or files declare on Dramatiq's global broker."""
-    broker = PostgresBroker(assemble(settings, "actors").hot_engine)
+    broker = actor_broker(assemble(settings, "actors"))
     dramatiq.set_broker(broker)
     for name in modules:
         import_module(name)

@@ -8,7 +8,7 @@ user must be allowed to create databases.
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from bayesian_jobs.embedded import EmbeddedPostgres
 
+MISSING = "there is no program"
+"""In the reason of each skip for want of a program."""
 _TEMPLATE_LOCK = 0x6A6F6273  # any number; the key of the advisory lock around making the template
 
 
@@ -26,6 +28,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--cases", type=int, default=500, help="random cases of each test of fire times (default: 500)")
     parser.addoption("--all-fail-points", action="store_true", help="at each fail point, all that can happen there")
     parser.addoption("--seed", type=int, default=0, help="other random cases (default: 0)")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where nothing may be missing, a test that would be skipped for want of a program has failed."""
+    report = yield
+    reason = report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else ""
+    if MISSING in reason and os.environ.get("TESTS_NEED_ALL_PROGRAMS"):
+        report.outcome, report.longrepr = "failed", reason
+    return report
 
 
 @pytest.fixture(scope="session")

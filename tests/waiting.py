@@ -6,10 +6,10 @@ from collections.abc import Callable
 TRIES, PAUSE = 400, 0.025
 
 
-def wait_for(condition: Callable[[], bool], what: str = "it") -> None:
+def wait_for(condition: Callable[[], bool], what: str = "it", tries: int = TRIES) -> None:
     pause = threading.Event()
-    for _ in range(TRIES):
+    for _ in range(tries):
         if condition():
             return
         pause.wait(PAUSE)
-    raise AssertionError(f"{what} did not come true within {TRIES * PAUSE:.0f} seconds")
+    raise AssertionError(f"{what} did not come true within {tries * PAUSE:.0f} seconds")

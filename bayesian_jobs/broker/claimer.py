@@ -10,7 +10,6 @@ import logging
 import os
 import time
 from collections.abc import Mapping
-from datetime import timedelta
 from threading import Thread
 
 import psycopg2
@@ -18,8 +17,11 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.broker.handover import Demand, Handover
-from bayesian_jobs.broker.lookout import LATEST, Lookout
+from bayesian_jobs.broker.lookout import LATEST
 from bayesian_jobs.broker.record import Result, record, record_singly
+from bayesian_jobs.broker.source import QueueSource, Source
+from bayesian_jobs.broker.transports.source import DoorbellSource
+from bayesian_jobs.broker.transports.transport import Transport
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.presence.bell import Bell
@@ -33,7 +35,7 @@ from bayesian_jobs.presence.membership import (
     trouble,
 )
 from bayesian_jobs.store.begins import BEGIN_WITHIN
-from bayesian_jobs.store.claims import Claim, RunKey, claim_runs, next_claim_in, reject_runs
+from bayesian_jobs.store.claims import Claim, RunKey, reject_runs
 from bayesian_jobs.store.engine import is_busy, is_lost
 from bayesian_jobs.store.processes import runs_to_cancel
 from bayesian_jobs.store.progress import keep_progress
@@ -49,16 +51,17 @@ log = logging.getLogger(__name__)
 
 
 class Claimer(Thread):
-    """Claims runs for the `capacity` threads that `handover` serves, and records the results that they report."""
+    """Claims runs for the `capacity` threads that `handover` serves, and records the results that they report. With a
+    transport it starts those that it is told of, else it looks for them itself."""
 
-    def __init__(self, engine: Engine, capacity: int) -> None:
+    def __init__(self, engine: Engine, capacity: int, transport: Transport | None = None) -> None:
         super().__init__(name="claimer", daemon=True)
         self._bell = Bell()
         self.handover = Handover(capacity, self._bell)
         self._complaints = Complaints(log)
         self._membership = Membership(engine, "worker")
         self._closing = False
-        self._lookout = Lookout()
+        self._source: Source = DoorbellSource(transport, capacity, self._bell) if transport else QueueSource()
         self._told_at = 0.0
         self._waiting: list[Result] = []
         self._retry_at = 0.0
@@ -70,6 +73,7 @@ class Claimer(Thread):
         self._closing = True
         self._bell.ring()
         self.join(CLOSE_WITHIN)
+        self._source.close()
 
     def run(self) -> None:
         """A process whose claimer cannot go on (a handler has closed its files) would live and claim nothing for ever:
@@ -86,7 +90,7 @@ class Claimer(Thread):
                 with self._membership.join(self._held_runs()) as connection:
                     self._complaints.withdraw()
                     self._renew_at = self._told_at = 0.0
-                    self._lookout.begin_anew()
+                    self._source.begin_anew()
                     self._serve(connection)
                 return
             except GivenUp:
@@ -113,7 +117,7 @@ class Claimer(Thread):
                 if is_lost(error):
                     raise
                 log.warning("a round failed; its results are recorded one by one: %s", one_line(error))
-                self._lookout.has_failed()
+                self._source.has_failed()
             self._sleep()
         self._keep_progress(connection, self.handover.take_progress())
         self._membership.end(connection)
@@ -159,9 +163,7 @@ class Claimer(Thread):
         self.handover.hand_back_late()
         demand = self.handover.take()
         self._keep_progress(connection, demand.progress)
-        self._lookout.look_into(demand.queues)
-        wanted = demand.idle + demand.ahead > 0 and bool(demand.queues)
-        look = wanted and self._is_worth_claiming(connection, demand.queues)
+        look = self._source.is_worth_looking(connection, demand)
         if not demand.results and not look:
             return
         held = [*demand.held, *(result.run.run_id for result in self._waiting)]
@@ -176,21 +178,6 @@ class Claimer(Thread):
         if claim is not None:
             self._deliver(connection, claim, demand.idle, begin_by)
 
-    def _is_worth_claiming(self, connection: Connection, queues: list[str]) -> bool:
-        """Whether something is expected in the queues; a poll without any sign of it only asks when there will be."""
-        if self._lookout.maybe_more:
-            return True
-        if time.monotonic() < self._lookout.at:
-            return False
-        if self._lookout.expecting:
-            return True
-        with connection.begin():
-            wait = next_claim_in(connection, queues)
-        if wait is not None and wait <= timedelta(0):
-            return True
-        self._lookout.wait_for(wait)
-        return False
-
     def _record_waiting(self, connection: Connection) -> None:
         """Results of a round that failed, one by one; those for which that fails too wait for a while. What has been
         recorded is done with, though the connection be lost with the next one; and that one goes behind all others."""
@@ -204,26 +191,10 @@ class Claimer(Thread):
         self._retry_at = time.monotonic() + RETRY_EVERY
 
     def _claim(self, connection: Connection, demand: Demand, held: list[str]) -> Claim:
-        first = int(time.monotonic() * 1000) % len(demand.queues)  # No queue is always the last to be looked at.
-        queues = demand.queues[first:] + demand.queues[:first]
-        process_no = self._membership.process_no
         tell = time.monotonic() >= self._told_at + TELL_EVERY
-        claim = claim_runs(
-            connection,
-            process_no,
-            queues,
-            demand.idle,
-            ahead=demand.ahead,
-            holding=held,
-            lease=HOLDING.lease,
-            tell=tell,
-        )
+        claim = self._source.claim(connection, demand, self._membership.process_no, held, tell=tell)
         if not claim.held:
             raise GivenUp
-        if claim.started or claim.rejected:
-            self._lookout.has_found()
-        else:
-            self._lookout.wait_for(next_claim_in(connection, queues))
         return claim
 
     def _deliver(self, connection: Connection, claim: Claim, idle: int, begin_by: float) -> None:
@@ -245,7 +216,7 @@ class Claimer(Thread):
     def _sleep(self) -> None:
         """Until there is something to do. What is reported meanwhile rings the bell."""
         wanted = self.handover.wanted > 0 and bool(self.handover.queues)
-        soon = self._lookout.maybe_more or not self._lookout.consumes(self.handover.queues)
+        soon = self._source.has_news(self.handover.queues)
         gathering = not self.handover.is_pressing
         if not gathering and (self.handover.results or (wanted and soon)):
             return
@@ -253,7 +224,7 @@ class Claimer(Thread):
             self._renew_at,
             self.handover.begin_by(),
             time.monotonic() + GATHER_FOR if gathering else self._renew_at,
-            self._lookout.at if wanted else self._renew_at,
+            self._source.at if wanted else self._renew_at,
             self._retry_at if self._waiting else self._renew_at,
         )
         self._bell.sleep(wake_at - time.monotonic(), self._membership.session)
@@ -262,6 +233,6 @@ class Claimer(Thread):
     def _heed(self, notified: set[str]) -> None:
         """What somebody has notified of: a queue in which something waits, or a run that is to be cancelled."""
         if notified & self.handover.queues:
-            self._lookout.notified()
+            self._source.notified()
         if notified & self.handover.held_runs():
             self._renew_at = 0.0

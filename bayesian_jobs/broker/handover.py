@@ -32,6 +32,10 @@ class Demand:
     held: list[str]
     progress: Mapping[RunKey, Progress]
 
+    @property
+    def is_for_runs(self) -> bool:
+        return self.idle + self.ahead > 0 and bool(self.queues)
+
 
 class Handover:
     """One inbox of claimed runs for each queue that is consumed, for `capacity` threads; and the results they report.
@@ -121,6 +125,7 @@ class Handover:
             with suppress(Empty):
                 while True:
                     self.report(inbox.get_nowait(), HandedBack(reasons.SHUT_DOWN, begun=False))
+        self._bell.ring()
 
     def hand_back_all(self) -> None:
         """The same, and hand back what is still executing as well."""

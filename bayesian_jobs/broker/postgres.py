@@ -20,6 +20,7 @@ from sqlalchemy import Engine
 from bayesian_jobs.broker.claimer import Claimer
 from bayesian_jobs.broker.handover import Handover
 from bayesian_jobs.broker.messages import RunProxy, another_attempt, body_of, claimed
+from bayesian_jobs.broker.transports.transport import Transport
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.run import Failed, HandedBack, Succeeded
 from bayesian_jobs.domain.storable import describe_exception
@@ -34,11 +35,17 @@ JOIN_POLL = 0.05
 
 
 class PostgresBroker(Broker):
-    """Connects when it first sends or consumes, so that it can be made at import and before a fork."""
+    """Connects when it first sends or consumes, so that it can be made at import and before a fork.
 
-    def __init__(self, engine: Engine, middleware: list[Middleware] | None = None) -> None:
+    With a `transport` its worker is told through that which runs wait, and does not look for them in PostgreSQL.
+    """
+
+    def __init__(
+        self, engine: Engine, middleware: list[Middleware] | None = None, transport: Transport | None = None
+    ) -> None:
         super().__init__(middleware)
         self.engine = engine
+        self._transport = transport
         self.queues: dict[str, None] = {}
         self._claimer: Claimer | None = None
         self.add_middleware(ClaimerLife())
@@ -124,7 +131,7 @@ class PostgresBroker(Broker):
             return any_open(connection, queue_name)
 
     def start_claimer(self, capacity: int) -> None:
-        self._claimer = Claimer(self.engine, capacity)
+        self._claimer = Claimer(self.engine, capacity, self._transport)
         self._claimer.start()
 
     def close(self) -> None:

@@ -45,6 +45,8 @@ def findings(engine: Engine, settings: Settings) -> Iterator[Finding]:
         files = None
     else:
         files = read(engine, registry, settings.default_jobs_dir)
+    if settings.broker_url is not None:
+        yield from foundation.broker(settings.broker_url)
     with store.snapshot(engine) as connection:
         yield from of_snapshot(connection, files)
 

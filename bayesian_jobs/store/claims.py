@@ -31,23 +31,19 @@ VERDICT = """
          ELSE 'running' END
 """
 
-# The priorities are looked into one by one: an index of all would be walked through whatever waits for a later time.
+DUE = """r.run_id, r.scheduled_for, r.job_no, r.job_version, r.attempt, r.recoveries, r.begun, r.requested, r.queued_at,
+           r.claim_at, r.kwargs"""
+"""What a claim has to know of a queued run `r`."""
+
+
 # The version check makes a claim that raced with an edit come to nothing: the edit has brought the queued run under its
 # own version, which is seen here, beside the job as this statement's older snapshot shows it.
-CLAIM = f"""
+def claim_of(due: str) -> str:
+    """The statement that starts the queued runs which `due` selects and locks, its columns being DUE."""
+    return f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
 due AS MATERIALIZED (
-    SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue)
-    CROSS JOIN generate_series({FIRST_PRIORITY}, {LAST_PRIORITY}) AS p(priority)
-    CROSS JOIN LATERAL (
-        SELECT run_id, scheduled_for, job_no, job_version, attempt, recoveries, begun, requested, queued_at, claim_at,
-               kwargs
-        FROM runs
-        WHERE queue = q.queue AND priority = p.priority::smallint AND claim_at <= (SELECT now FROM clock)
-        ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
-    ) AS r
-    WHERE (SELECT state FROM service) = 'running'
-    LIMIT %(limit)s::bigint
+    {due}
 ),
 -- What has been taken back from a dead worker may have killed it: nothing waits in memory beside it, nor it there.
 placed AS (
@@ -62,8 +58,9 @@ judged AS (
 ),
 started AS (
     UPDATE runs AS r
-    SET state = 'running', claim_at = NULL, attempt = r.attempt + 1, worker = %(process_no)s::bigint,
-        started_at = clock.now, finished_at = NULL, reason = NULL, traceback = NULL, progress = NULL
+    SET state = 'running', claim_at = NULL, resend_at = NULL, attempt = r.attempt + 1,
+        worker = %(process_no)s::bigint, started_at = clock.now, finished_at = NULL, reason = NULL,
+        traceback = NULL, progress = NULL
     FROM judged AS d CROSS JOIN clock
     WHERE r.run_id = d.run_id AND r.scheduled_for = d.scheduled_for AND d.verdict = 'running'
     RETURNING r.run_id, r.scheduled_for, r.job_no, r.job_id, r.attempt, r.failures, r.recoveries,
@@ -86,6 +83,20 @@ SELECT d.run_id::text, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failure
        (SELECT process_no FROM held) AS held, (SELECT count(*) FROM told) AS told
 FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
 """
+
+
+# The priorities are looked into one by one: an index of all would be walked through whatever waits for a later time.
+CLAIM = claim_of(f"""
+    SELECT r.* FROM unnest(%(queues)s::text[]) AS q(queue)
+    CROSS JOIN generate_series({FIRST_PRIORITY}, {LAST_PRIORITY}) AS p(priority)
+    CROSS JOIN LATERAL (
+        SELECT {DUE} FROM runs AS r
+        WHERE queue = q.queue AND priority = p.priority::smallint AND claim_at <= (SELECT now FROM clock)
+        ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
+    ) AS r
+    WHERE (SELECT state FROM service) = 'running'
+    LIMIT %(limit)s::bigint
+""")
 
 REJECT = f"""
 WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
@@ -226,6 +237,11 @@ def claim_runs(
             "tell": tell,
         },
     )
+    return claim_from(rows)
+
+
+def claim_from(rows: Sequence[Any]) -> Claim:
+    """What the rows of a statement of `claim_of` tell."""
     started = [row for row in rows if row.attempt is not None]
     return Claim(
         started=[ClaimedRun._make(row[:FIELDS]) for row in started],

@@ -90,6 +90,7 @@ def take_queued_runs_along(
             actor=actor,
             queue=queue,
             priority=priority,
+            resend_at=None,
             kwargs=case((runs.c.actor == actor, runs.c.kwargs)),
         )
     )

@@ -143,6 +143,7 @@ runs = Table(
     Column("scheduled_for", Moment, nullable=False, comment="the fire time; of a message, when it was sent"),
     Column("state", Text, nullable=False),
     Column("claim_at", Moment, comment="when a worker may claim it; null: it does not wait for one"),
+    Column("resend_at", Moment, comment="of a queued run that a worker has been told of through Redis or RabbitMQ: when it is to be told again; null: nobody has been told yet"),
     Column("attempt", Integer, nullable=False, server_default=ZERO, comment="counts the starts: the fencing token"),
     Column("failures", Integer, nullable=False, server_default=ZERO, comment="attempts that raised"),
     Column("recoveries", Integer, nullable=False, server_default=ZERO, comment="attempts taken back from a dead worker"),

@@ -22,7 +22,7 @@ FLAGS = [
 ]  # fmt: skip
 
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium, chromium-browser or google-chrome is on the PATH"
+    CHROMIUM is None, reason="there is no program chromium, chromium-browser or google-chrome here (Debian: chromium)"
 )
 
 

@@ -22,7 +22,7 @@ from bayesian_jobs.lifecycle import tokens
 ROOT = Path(__file__).parents[2]
 PROMETHEUS = shutil.which("prometheus")
 
-pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="there is no program prometheus here")
+pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="there is no program prometheus here (Debian: prometheus)")
 
 
 @pytest.fixture

@@ -14,7 +14,9 @@ COMPOSE = shutil.which("docker-compose")
 EVERYTHING = ("--profile", "redis", "--profile", "rabbitmq")
 SERVICES = {"postgres", "migrate", "api", "scheduler", "worker", "core-worker"}
 
-pytestmark = pytest.mark.skipif(COMPOSE is None, reason="there is no program docker-compose here")
+pytestmark = pytest.mark.skipif(
+    COMPOSE is None, reason="there is no program docker-compose here (Debian: docker-compose)"
+)
 
 
 def compose(directory: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -85,6 +87,13 @@ def test_the_password_is_the_operators_and_in_no_url(tmp_path: Path) -> None:
     for name in SERVICES - {"postgres"}:
         assert found[name]["environment"]["PGPASSWORD"] == "secret"
         assert "secret" not in found[name]["environment"]["DATABASE_URL"]
+
+
+def test_one_broker_url_reaches_every_process(tmp_path: Path) -> None:
+    found = services(tmp_path, BROKER_URL="redis://:secret@redis:6379/0")
+    assert {found[name]["environment"]["BROKER_URL"] for name in SERVICES - {"postgres"}} == {
+        "redis://:secret@redis:6379/0"
+    }
 
 
 def test_the_port_can_be_moved(tmp_path: Path) -> None:

@@ -472,7 +472,7 @@ def test_a_run_whose_result_waits_to_be_recorded_is_held_when_others_are_claimed
         claimer.handover.release(first)
         service.add("second")
         service.dispatch()
-        claimer._lookout.maybe_more = True
+        claimer._source.notified()
         claimer._round(connection)
         second = claimer.handover.next_run("default", 1)
         ((held,),) = service.execute_sql("SELECT holding::text[] FROM processes WHERE ended_at IS NULL")

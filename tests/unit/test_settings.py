@@ -71,10 +71,28 @@ def test_a_database_url_that_libpq_takes_is_taken(url):
     assert taken.startswith("postgresql+psycopg2://")
 
 
-def test_another_broker_is_refused_until_there_is_one():
-    with pytest.raises(SettingsError, match=r"^BROKER_URL='redis://:\*\*\*@db': is not supported yet: messages travel"):
-        load({"BROKER_URL": "redis://:s3cret@db"})
+@pytest.mark.parametrize("url", ["redis://:s3cret@db:6379/1", "rediss://db", "amqp://me:s3cret@db/name", "amqps://db"])
+def test_redis_and_rabbitmq_are_brokers(url):
+    assert load({"BROKER_URL": url}).broker_url == url
+
+
+def test_without_a_broker_url_messages_travel_in_postgresql():
     assert load({"BROKER_URL": ""}) == load({})
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("memcached://:s3cret@db", r"the scheme must be redis://, rediss://, amqp:// or amqps:// \(unset: messages"),
+        ("postgresql://:s3cret@db", "the scheme must be"),
+        ("redis", "is not a URL like redis://"),
+        ("amqp://me:s3cret@s3cret@db", "is not a URL like redis://"),
+    ],
+)
+def test_a_broker_url_that_cannot_be_used_is_refused_without_its_password(url, reason):
+    with pytest.raises(SettingsError, match=f"^BROKER_URL='.*': {reason}") as refused:
+        load({"BROKER_URL": url})
+    assert "s3cret" not in str(refused.value)
 
 
 def test_default_jobs_that_are_asked_for_must_be_in_a_directory(tmp_path):

@@ -1,15 +1,19 @@
-"""What the service stands on: the server, its partitions, the files of the default jobs."""
+"""What the service stands on: the server, its partitions, the files of the default jobs, the broker."""
 
 from collections.abc import Iterator
 from dataclasses import fields
 
 from sqlalchemy import Connection
 
+from bayesian_jobs.broker.transports import make_transport
 from bayesian_jobs.embedded.binaries import OLDEST_MAJOR
+from bayesian_jobs.errors import BrokerLost, SettingsError
 from bayesian_jobs.lifecycle.default_files import Directory
 from bayesian_jobs.lifecycle.defaults import orphans
 from bayesian_jobs.lifecycle.diagnosis.finding import Facts, Finding, notice, number, wrong
+from bayesian_jobs.lifecycle.explanation.facts import sentence
 from bayesian_jobs.lifecycle.yaml_files import shown
+from bayesian_jobs.settings import without_password
 from bayesian_jobs.store import doctor as store
 from bayesian_jobs.store import partitions
 
@@ -75,4 +79,22 @@ def default_jobs(connection: Connection, found: Directory) -> Iterator[Finding]:
             "default-jobs",
             f"{shown(orphan.job_id)}: {shown(orphan.file)} defines this job no more.",
             "Put the file back, or remove the job: `bayesian-jobs defaults register --prune`.",
+        )
+
+
+def broker(broker_url: str) -> Iterator[Finding]:
+    """Whether Redis or RabbitMQ answers to this process."""
+    try:
+        transport = make_transport(broker_url)
+        try:
+            transport.ping()
+        finally:
+            transport.close()
+    except SettingsError as error:
+        yield wrong("broker", sentence(str(error)), "Correct it: until then no scheduler and no worker starts.")
+    except BrokerLost as error:
+        yield wrong(
+            "broker",
+            sentence(f"The broker {without_password(broker_url)} cannot be reached: {error}"),
+            "See that it runs, and that BROKER_URL is right: until then no run starts.",
         )

@@ -1,0 +1,77 @@
+"""Where a worker's claimer finds runs if Redis or RabbitMQ tells of them."""
+
+import math
+from collections.abc import Sequence
+
+from sqlalchemy import Connection
+
+from bayesian_jobs.broker.handover import Demand
+from bayesian_jobs.broker.transports.inbox import Inbox
+from bayesian_jobs.broker.transports.receiver import Receiver
+from bayesian_jobs.broker.transports.transport import Transport
+from bayesian_jobs.presence.bell import Bell
+from bayesian_jobs.presence.membership import HOLDING
+from bayesian_jobs.store.claims import Claim
+from bayesian_jobs.store.doorbells import start_runs
+
+CLOSE_WITHIN = 5.0
+
+
+class DoorbellSource:
+    """Starts the runs that doorbells name; it looks for none itself.
+
+    A doorbell whose run does not start now (it has started already, the service is paused, somebody holds its row, the
+    transaction fails) is done with: the run is told of again.
+    """
+
+    at = math.inf
+
+    def __init__(self, transport: Transport, threads: int, bell: Bell) -> None:
+        self._transport = transport
+        self._prefetch = 2 * threads  # as Dramatiq's own workers have it
+        self._inbox = Inbox(bell)
+        self._receivers: dict[str, Receiver] = {}
+
+    def begin_anew(self) -> None:
+        """Doorbells come by themselves."""
+
+    def notified(self) -> None:
+        """Whoever tells of runs hears that too."""
+
+    def has_failed(self) -> None:
+        """What was to be started is told of again."""
+
+    def has_news(self, queues: set[str]) -> bool:
+        return not self._inbox.is_empty or not queues <= self._receivers.keys()
+
+    def is_worth_looking(self, connection: Connection, demand: Demand) -> bool:
+        for queue in demand.queues:
+            if queue not in self._receivers:
+                self._receivers[queue] = Receiver(self._transport, queue, self._inbox, self._prefetch)
+                self._receivers[queue].start()
+        self._inbox.want(demand.is_for_runs)
+        return demand.is_for_runs and not self._inbox.is_empty
+
+    def claim(
+        self, connection: Connection, demand: Demand, process_no: int, holding: Sequence[str], *, tell: bool
+    ) -> Claim:
+        told_of = self._inbox.take(demand.idle + demand.ahead)
+        if not told_of:  # A receiver has given them back meanwhile.
+            return Claim([], [], held=True)
+        return start_runs(
+            connection,
+            process_no,
+            told_of,
+            queues=demand.queues,
+            idle=demand.idle,
+            holding=holding,
+            lease=HOLDING.lease,
+            tell=tell,
+        )
+
+    def close(self) -> None:
+        """Give the doorbells back that have come, and listen no more."""
+        self._inbox.close()
+        for receiver in self._receivers.values():
+            receiver.join(CLOSE_WITHIN)
+        self._transport.close()
