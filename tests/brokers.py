@@ -24,6 +24,11 @@ class BrokerServer(Protocol):
     def stop(self) -> None:
         """End it at once, and lose all that it holds."""
 
+    def freeze(self) -> None:
+        """It neither answers nor ends until it is thawed."""
+
+    def thaw(self) -> None: ...
+
     def clear(self) -> None:
         """Delete all messages."""
 
@@ -52,6 +57,14 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
 
     def clear(self) -> None:
         with Redis.from_url(self.url) as client:
@@ -122,6 +135,14 @@ class RabbitmqServer:
             self._mapper.kill()
             self._mapper.wait()
             self._mapper = None
+
+    def freeze(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGCONT)
 
     def clear(self) -> None:
         with pika.BlockingConnection(pika.URLParameters(self.url)) as connection:

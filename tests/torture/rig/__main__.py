@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from rig import recovery
+from rig.broker import SERVERS
 from rig.fleet import Size
 from rig.report import event_lines, text
 from rig.torture import Order, torture
@@ -20,7 +21,7 @@ def main() -> int:
     place.chmod(0o755)
     if arguments.recovery:
         return measure_recovery(place, arguments.recovery, arguments.seed)
-    size = Size(arguments.schedulers, arguments.workers, arguments.apis)
+    size = Size(arguments.schedulers, arguments.workers, arguments.apis, transport=arguments.transport)
     order = Order(arguments.seed, arguments.minutes * 60, arguments.jobs, size)
     print(f"torture with --seed {order.seed}; logs and evidence in {place}", flush=True)
     outcome = torture(order, place)
@@ -48,6 +49,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--schedulers", type=int, default=3)
     one.add_argument("--workers", type=int, default=2)
     one.add_argument("--apis", type=int, default=1)
+    one.add_argument(
+        "--transport", choices=("postgres", *SERVERS), default="postgres", help="what carries messages to the workers"
+    )
     one.add_argument(
         "--recovery", metavar="N", type=int, help="instead: inflict single faults N times each, and measure"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bayesian_jobs.store import migrations
+from rig.broker import make_broker
 from rig.clocks import Shim
 from rig.evidence import AUDIT
 from rig.postgres import Postgres, free_port
@@ -29,6 +30,8 @@ class Size:
     workers: int
     apis: int = 1
     threads: int = 8
+    transport: str = "postgres"
+    """What carries messages to the workers: that, redis or rabbitmq."""
 
 
 class Fleet:
@@ -41,6 +44,7 @@ class Fleet:
         (pg_place := place / "postgres").mkdir(mode=0o711)
         self.postgres = Postgres(pg_place, self._shim.clock(place / "clock-of-postgres"))
         self.can_shift_clocks = self._shim.library is not None
+        self.broker = make_broker(size.transport, place)
         self._loop = Loop()
         (place / "default_jobs").mkdir()
         self.replicas: list[Replica] = []
@@ -56,6 +60,8 @@ class Fleet:
         migrations.upgrade(self.postgres.url.replace("postgresql://", "postgresql+psycopg2://"))
         with self.postgres.connect() as session, session.cursor() as cursor:
             cursor.execute(AUDIT)
+        if self.broker is not None:
+            self.broker.start()
         for replica in self.replicas:
             replica.start()
         self.wait_until(self.all_ready, "all processes are ready")
@@ -69,6 +75,8 @@ class Fleet:
             replica.stop()
             replica.proxy.close()
         self._loop.stop()
+        if self.broker is not None:
+            self.broker.stop()
         self.postgres.remove()
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
@@ -103,6 +111,7 @@ class Fleet:
             "PATH": os.environ["PATH"],
             "HOME": str(self.place),
             "DATABASE_URL": self.postgres.url_at(proxy.port),
+            "BROKER_URL": self.broker.url if self.broker else "",
             "JOBS_PORT": str(free_port()),
             "JOBS_HANDLERS": "rig.handlers",
             "JOBS_DEFAULT_JOBS_DIR": str(self.place / "default_jobs"),

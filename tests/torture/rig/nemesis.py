@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg2
 
+from rig.broker import BrokerFaults
 from rig.fleet import Fleet
 from rig.history import Event
 from rig.plan import Fault
@@ -58,6 +59,8 @@ class Nemesis:
             "no scheduler": self._no_scheduler,
             "rolling restart": self._rolling_restart,
         }
+        if fleet.broker is not None:
+            self._ways |= BrokerFaults(fleet.broker).ways
 
     def run(self, begun: float) -> None:
         """Until the last fault is healed; `begun`: the monotonic time from which the plan counts."""

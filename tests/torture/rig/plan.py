@@ -51,6 +51,12 @@ KINDS = (
     Kind("no scheduler", 150, 3, 8),
     Kind("rolling restart", 150),
 )
+BROKER_KINDS = (
+    Kind("restart broker", 30),
+    Kind("stop broker", 120, 5, 60),
+    Kind("freeze broker", 30, 1, 8),
+)
+"""Where one carries doorbells. It comes back empty."""
 
 
 def draw(seed: int, seconds: float, kinds: tuple[Kind, ...] = KINDS) -> list[Fault]:

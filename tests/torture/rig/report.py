@@ -22,7 +22,7 @@ def text(outcome: Outcome) -> str:
 def head(outcome: Outcome) -> Iterator[str]:
     order, size = outcome.order, outcome.order.size
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    processes = f"{size.schedulers} schedulers, {size.workers} workers, {size.apis} APIs"
+    processes = f"{size.schedulers} schedulers, {size.workers} workers, {size.apis} APIs, {size.transport}"
     yield f"seed {order.seed}, {order.seconds:.0f} s of faults, {order.jobs} jobs, {processes}"
     yield f"{machine}, load {os.getloadavg()[0]:.1f} at the end"
     for line in outcome.impossible:

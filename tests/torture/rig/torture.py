@@ -14,7 +14,7 @@ from rig.coverage import Coverage
 from rig.fleet import Fleet, Size
 from rig.history import History
 from rig.nemesis import Nemesis
-from rig.plan import calm_phases, draw
+from rig.plan import BROKER_KINDS, KINDS, Kind, calm_phases, draw
 
 RECOVERED = 5.0
 """Seconds after which a fault must no longer be noticed."""
@@ -74,7 +74,7 @@ def torture(order: Order, place: Path) -> Outcome:
 
 
 def inflict(fleet: Fleet, order: Order) -> Outcome:
-    plan, impossible = nemesis.possible(fleet, draw(order.seed, order.seconds))
+    plan, impossible = nemesis.possible(fleet, draw(order.seed, order.seconds, kinds(fleet)))
     evil, client = Nemesis(fleet, plan), Client(fleet, order.seed)
     seen = History(wall_minus_monotonic=time.time_ns() - time.monotonic_ns())
     client.start()
@@ -99,6 +99,10 @@ def inflict(fleet: Fleet, order: Order) -> Outcome:
         sum(replica.proxy.swallowed for replica in fleet.replicas),
         {replica.name: [code for _, code in replica.endings] for replica in fleet.replicas},
     )
+
+
+def kinds(fleet: Fleet) -> tuple[Kind, ...]:
+    return KINDS + BROKER_KINDS if fleet.broker else KINDS
 
 
 def phases(order: Order, seen: History, begun: float) -> Iterator[tuple[int, int]]:
