@@ -42,7 +42,7 @@ def read_object(req: falcon.Request, *, required: bool = False) -> dict[str, Any
     _check_type(req)
     document = _parse(body) if body else {}
     if not isinstance(document, dict):
-        raise _bad(f"must be a JSON object, not {type(document).__name__}")
+        raise _bad("must be a JSON object, { … }")
     reason = why_not_storable(document)
     if reason:
         raise _bad(reason)

@@ -12,19 +12,17 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
+from http import HTTPStatus
 from selectors import EVENT_READ, EVENT_WRITE
 from socket import socket
 from typing import Any, Final
 
 from gunicorn.http import get_parser  # type: ignore[import-untyped]
-from gunicorn.workers.gthread import (  # type: ignore[import-untyped]
-    STOP_KEEPALIVE_LINGER,
-    TConn,
-    ThreadWorker,
-)
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn  # type: ignore[import-untyped]
 
 from bayesian_jobs.api.arrival import Arrival
 from bayesian_jobs.api.outbox import Outbox
+from bayesian_jobs.api.unreadable import RefusingWorker, refusal
 
 REQUEST_SECONDS: Final = 15.0
 """How long a request may take to arrive, from its first byte on."""
@@ -38,8 +36,8 @@ MOST_HELD: Final = 64 * 1024 * 1024
 """Bytes of unfinished requests and unread answers that one worker keeps; beyond, who holds most is dropped."""
 CHUNK: Final = 64 * 1024
 
-TOO_LATE: Final = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-TOO_LARGE: Final = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+TOO_LATE: Final = refusal(HTTPStatus.REQUEST_TIMEOUT, "The request did not arrive in time")
+TOO_LARGE: Final = refusal(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The head of the request is too large")
 CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 Step = Callable[[], None]
@@ -61,7 +59,7 @@ class Client(TConn):  # type: ignore[misc]  # gunicorn has no types
         return self.sock.unsent + len(self.arrival.data)
 
 
-class PatientWorker(ThreadWorker):  # type: ignore[misc]
+class PatientWorker(RefusingWorker):
     """Its connections are in the hands of one thread of the pool each, or else watched here."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

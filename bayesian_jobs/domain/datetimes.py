@@ -105,7 +105,8 @@ def _from_iso(text: str) -> datetime:
     try:
         value = datetime.fromisoformat(text.upper().replace(" Z", "Z").replace(" +", "+").replace(" -", "-"))
     except ValueError as error:
-        raise InvalidValue(f"there is no such time: {error}") from None
+        reason = "an offset is shorter than a day" if "offset" in str(error) else str(error)
+        raise InvalidValue(f"there is no such time: {reason}") from None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
 
 

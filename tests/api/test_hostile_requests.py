@@ -28,7 +28,7 @@ def post(
         (b"\xff{}", "is not UTF-8"),
         (b"\xef\xbb\xbf{}", "is not JSON"),
         (b"[]", "must be a JSON object"),
-        (b"null", "must be a JSON object"),
+        (b"null", "must be a JSON object, { … }"),
         (b'{"name": NaN}', "NaN is not a number of JSON"),
         (b'{"name": -Infinity}', "-Infinity is not a number of JSON"),
         (b'{"name": 1e999}', "is not a finite number"),

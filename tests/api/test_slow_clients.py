@@ -84,7 +84,9 @@ def test_a_request_that_does_not_end_is_given_up(hasty: Server) -> None:
     for begun in (b"GET / HT", POST + b"Content-Length: 400\r\n\r\n{"):
         with hasty.connect() as client:
             client.sendall(begun)
-            assert read_to_the_end(client).startswith(b"HTTP/1.1 408 ")
+            answer = read_to_the_end(client)
+            assert answer.startswith(b"HTTP/1.1 408 ")
+            assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"] == "The request did not arrive in time"
 
 
 def test_a_client_that_does_not_read_is_given_up(hasty: Server) -> None:
@@ -207,5 +209,10 @@ def test_a_head_that_is_too_large_or_ambiguous_is_refused(server: Server) -> Non
     for name, (head, status) in heads.items():
         with server.connect() as client:
             client.sendall(head)
-            assert int(read_to_the_end(client).split()[1]) == status, name
+            answer = read_to_the_end(client)
+        assert int(answer.split()[1]) == status, name
+        problem = json.loads(answer.partition(b"\r\n\r\n")[2])
+        assert problem["status"] == status, name
+        assert problem["error"].startswith("The "), name
+        assert b"\r\ncontent-type: application/problem+json\r\n" in answer.lower(), name
     assert server.is_alive()
