@@ -96,6 +96,8 @@ def _why_unreadable(text: str) -> str:
         return 'a bare number is not a time: write it as "2026-11-24T05:00:00Z"'
     if re.match(r"[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2,4}", text):
         return 'day and month cannot be told apart: write it as "2026-11-24T05:00:00Z"'
+    if re.match(r"[0-9]{5,}-|.* BC$", text):
+        return f"a time lies in the years {FIRST_YEAR} to {LAST_YEAR}"
     if re.search(r"[0-9]\ ?[a-z]{2,5}$|[a-z]+/[a-z_/]+$", text, re.IGNORECASE):
         return 'it ends with an unknown time zone: use "Z" or an offset such as "+01:00"'
     return 'it is not a time such as "2026-11-24T05:00:00Z" or "Mon Feb 20, 14:56"'

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from bayesian_jobs.domain.json_values import why_not_storable
+from bayesian_jobs.errors import RequestRefused, shortened
 from bayesian_jobs.manage import calls
 from bayesian_jobs.remote.call import Call
 
@@ -180,4 +182,13 @@ def command(
 def carry_out(arguments: argparse.Namespace, settings: "Settings") -> int:
     from bayesian_jobs.manage.carry_out import carry_out
 
+    refuse_what_no_request_can_say(arguments)
     return carry_out(settings, arguments.to_calls(arguments), api=arguments.api, as_json=arguments.json)
+
+
+def refuse_what_no_request_can_say(arguments: argparse.Namespace) -> None:
+    """Bytes of a command line that are no UTF-8, for one: lone surrogates to Python. Raises RequestRefused."""
+    for name, value in vars(arguments).items():
+        reason = why_not_storable(value) if isinstance(value, str | list | dict) else None
+        if reason:
+            raise RequestRefused(f"{name}: {shortened(value)}: {reason}")

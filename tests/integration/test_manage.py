@@ -229,6 +229,25 @@ def test_a_run_that_is_refused_is_told_in_one_line(said, where, capsys) -> None:
     assert "still queued or executing" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("job", "show", "\udcff"),
+        ("job", "list", "--text", "\udcff"),
+        (*PRUNE, "--description", "\udcff"),
+        (*PRUNE, "--kwargs", '{"a": ["\udcff"]}'),
+        (*PRUNE, "--kwargs", '{"\\ud800": 1}'),
+        ("run", "show", "\udcff"),
+        ("job", "pause", "a", "b\udcff"),
+    ],
+)
+def test_an_argument_that_is_no_utf_8_is_refused_in_one_line(arguments: tuple[str, ...], where, capsys) -> None:
+    assert main([*arguments, *where]) == 1
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.endswith("lone surrogate\n")
+
+
 def test_a_time_of_a_job_is_explained(said, document) -> None:
     said(*PRUNE, "--when", "2999-01-01")
     told = said("job", "explain", "a", "--at", "2999-01-01")
