@@ -100,6 +100,15 @@ def parse_job_id(text: str) -> str:
     return text
 
 
+def parse_overlap(text: str) -> Overlap:
+    """Raises InvalidValue, which tells how to say what others call `allow`."""
+    for overlap in Overlap:
+        if text == overlap:
+            return overlap
+    hint = ": how many runs may overlap is said by max_concurrent_runs" if text == "allow" else ""
+    raise InvalidValue(f"must be one of {', '.join(Overlap)}{hint}")
+
+
 def parse_description(text: str) -> str:
     """A text to be shown with the job. Raises InvalidValue."""
     if len(text) > LONGEST_DESCRIPTION:

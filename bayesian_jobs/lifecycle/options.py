@@ -21,6 +21,7 @@ from bayesian_jobs.domain.job import (
     Overlap,
     parse_description,
     parse_job_id,
+    parse_overlap,
 )
 from bayesian_jobs.domain.misfire import PUNCTUAL, CatchUp
 from bayesian_jobs.domain.trigger import (
@@ -144,7 +145,7 @@ def policy(catalogue: Catalogue) -> dict[str, Callable[[Reader], Any]]:
         "misfire_grace_time": lambda reader: reader.text("misfire_grace_time", parse_duration),
         "catch_up": lambda reader: reader.choice("catch_up", CatchUp) or CatchUp.LATEST,
         "max_concurrent_runs": lambda reader: reader.number("max_concurrent_runs", 1, MOST_CONCURRENT_RUNS) or 1,
-        "overlap": lambda reader: reader.choice("overlap", Overlap) or Overlap.SKIP,
+        "overlap": lambda reader: reader.text("overlap", parse_overlap) or Overlap.SKIP,
         "queue": lambda reader: reader.text("queue", catalogue.consumed),
         "priority": lambda reader: reader.number("priority", FIRST_PRIORITY, LAST_PRIORITY, PRIORITY),
         "max_retries": lambda reader: reader.number("max_retries", 0, MOST_RETRIES),
