@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Protocol
 from uuid import uuid4
 
 import pika
+from ports import free_port
 from redis import Redis, RedisError
 from waiting import wait_for
 
@@ -77,6 +77,8 @@ class RedisServer:
             client.rpush(f"bayesian-jobs:{queue}", number)
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "redis-server has ended; see redis.log"
         try:
             with Redis.from_url(self.url) as client:
                 return bool(client.ping())
@@ -155,14 +157,10 @@ class RabbitmqServer:
             channel.basic_publish("", f"bayesian_jobs.{queue}", message)
 
     def _answers(self) -> bool:
+        assert self._process is not None
+        assert self._process.poll() is None, "rabbitmq-server has ended; see rabbitmq.log"
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
         except (pika.exceptions.AMQPError, OSError):
             return False
         return True
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,7 +27,7 @@ class Up:
         self.place = place
         self.command = [sys.executable, "-m", "bayesian_jobs"]
         self.cwd = ROOT
-        self.port = self.free_port()
+        self.port = free_port()
         self.log_file = place / "up.log"
         self.settings = {
             "JOBS_PORT": str(self.port),
@@ -38,11 +38,6 @@ class Up:
             "npm_config_offline": "true",
         }
         self._started: list[subprocess.Popen[bytes]] = []
-
-    @staticmethod
-    def free_port() -> int:
-        with socket.create_server(("127.0.0.1", 0)) as one:
-            return one.getsockname()[1]
 
     def start(self, verb: str = "up", **settings: str) -> subprocess.Popen[bytes]:
         environ = {"PATH": os.environ["PATH"], "HOME": str(self.place), "LANG": "C.UTF-8", **self.settings}

@@ -6,6 +6,7 @@ import socket
 import sys
 
 import pytest
+from ports import free_port
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found in /proc")
 
@@ -95,7 +96,7 @@ def test_a_taken_port_is_said_in_one_sentence_and_nothing_is_started(up):
 
 
 def test_an_unreachable_database_is_said_without_its_password(up):
-    port = up.free_port()
+    port = free_port()
     process = up.start(DATABASE_URL=f"postgresql://jobs:s3cret@127.0.0.1:{port}/jobs")
     assert process.wait(STOPPED_WITHIN) == 1
     last = up.log.splitlines()[-1]

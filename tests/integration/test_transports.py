@@ -11,7 +11,8 @@ from uuid import uuid4
 
 import dramatiq
 import pytest
-from brokers import BrokerServer, RabbitmqServer, RedisServer, free_port
+from brokers import BrokerServer, RabbitmqServer, RedisServer
+from ports import free_port
 from waiting import wait_for
 
 from bayesian_jobs.broker.postgres import PostgresBroker

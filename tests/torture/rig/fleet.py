@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ports import free_port
+
 from bayesian_jobs.store import migrations
 from rig.broker import make_broker
 from rig.clocks import Shim
 from rig.evidence import AUDIT
-from rig.postgres import Postgres, free_port
+from rig.postgres import Postgres
 from rig.proxy import Loop, Proxy
 from rig.replica import Replica
 

@@ -3,12 +3,12 @@
 import errno
 import os
 import shutil
-import socket
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import psycopg2
+from ports import free_port
 
 from bayesian_jobs.embedded.account import Account
 from bayesian_jobs.embedded.binaries import find_binaries
@@ -157,10 +157,3 @@ class Postgres:
             )
             said.seek(0)
             return subprocess.CompletedProcess(done.args, done.returncode, said.read())
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
