@@ -1,8 +1,9 @@
 """Interrupting the thread that executes a run, and only while it lets itself be interrupted."""
 
 import ctypes
+import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from threading import Lock, get_ident
 
@@ -66,3 +67,15 @@ class Cancellation:
             yield
         finally:
             self.close_thread()
+
+
+def free_logging() -> None:
+    """Give back what this thread has left locked in logging. An interrupt may come between the taking of a lock and the
+    `try` that gives it back; no other thread would ever log again."""
+    handlers = [reference() for reference in logging._handlerList]  # type: ignore[attr-defined]
+    locks = [handler.lock for handler in handlers if handler is not None]
+    for lock in (logging._lock, *locks):  # type: ignore[attr-defined]
+        if lock is not None:
+            with suppress(RuntimeError):  # once it is not this thread's
+                while True:
+                    lock.release()

@@ -25,7 +25,7 @@ from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.run import Failed, HandedBack, Succeeded
 from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.errors import InvalidMessage
-from bayesian_jobs.interrupt import Cancellation
+from bayesian_jobs.interrupt import Cancellation, free_logging
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.store.runs import NewMessage, any_open, cancel_queued, is_uuid, send_messages
 
@@ -226,6 +226,7 @@ class PostgresConsumer(Consumer):
             self._broker.handover.report(run, Succeeded())
 
     def nack(self, message: MessageProxy) -> None:
+        free_logging()
         error = message._exception or RuntimeError("the message was rejected")
         self._broker.handover.report(claimed(message), Failed(*describe_exception(error)))
 

@@ -24,7 +24,7 @@ from bayesian_jobs.domain.run import MAX_RECOVERIES, Failed, HandedBack, Outcome
 from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.handlers.base import BaseHandler, Message
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.interrupt import Cancellation
+from bayesian_jobs.interrupt import Cancellation, free_logging
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import behave_as_hot, run_transaction
@@ -213,6 +213,7 @@ def commit(execution: Execution) -> Outcome | None:
 def failure(error: BaseException, execution: Execution, handler: type[BaseHandler] | None) -> Outcome:
     """What a raised exception means: another attempt after a while, or that the run has failed; which is recorded as
     cancelled if that was asked for."""
+    free_logging()
     run = execution.run
     line, traceback = describe_exception(error)
     what = "was cancelled" if execution.cancelled else "failed"

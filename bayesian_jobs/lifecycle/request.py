@@ -15,6 +15,7 @@ from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle.condition import UNCONDITIONAL, Condition
 from bayesian_jobs.lifecycle.define import Job, locked
 from bayesian_jobs.store import audit, jobs, requests, runs
+from bayesian_jobs.store.closing import let_go_on
 from bayesian_jobs.store.engine import Transactions
 
 RETRIED = (RunState.FAILED, RunState.CANCELLED, RunState.MISSED)
@@ -63,8 +64,8 @@ def cancel(engine: Transactions, run_id: str) -> Run:
     run = found(engine, run_id)
     with engine.begin() as connection:
         cancelled = requests.cancel(connection, run, reasons.CANCELLED_REQUESTED)
-        if cancelled is not None and cancelled["state"] == RunState.CANCELLED:
-            requests.let_go_on(connection, run)
+        if cancelled is not None and cancelled["state"] == RunState.CANCELLED and run["job_no"] is not None:
+            let_go_on(connection, [run["job_no"]])
         if cancelled is not None:
             audit.enter(connection, Action.RUN_CANCELLED, job_id=run["job_id"], run_id=run["run_id"])
     if cancelled is None:

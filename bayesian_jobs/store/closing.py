@@ -1,7 +1,10 @@
 """Closing what the end of a run has left open: jobs that are over, and jobs that wait for a run that has ended."""
 
+from collections.abc import Sequence
+
 from sqlalchemy import Connection
 
+from bayesian_jobs.store.notifications import notify_jobs_changed
 from bayesian_jobs.store.open_runs import any_is_open, last_is_open, open_runs
 from bayesian_jobs.store.prepared import Prepared
 
@@ -23,9 +26,15 @@ UPDATE jobs SET waiting = false,
 WHERE job_no = ANY(%(job_nos)s::bigint[]) AND {LEFT_OPEN}
 RETURNING next_run_at IS NOT NULL AS is_due
 """
+LET_GO_ON = """
+UPDATE jobs SET waiting = false
+WHERE job_no IN (SELECT job_no FROM jobs WHERE job_no = ANY(%(job_nos)s::bigint[]) AND waiting FOR UPDATE SKIP LOCKED)
+RETURNING job_no
+"""
 
 lock_over_statement = Prepared("lock_over", LOCK_OVER)
 close_statement = Prepared("close", CLOSE)
+let_go_on_statement = Prepared("let_go_on", LET_GO_ON)
 
 
 def close_left_open(connection: Connection) -> bool:
@@ -33,3 +42,9 @@ def close_left_open(connection: Connection) -> bool:
     a run that has ended. Passes by those that others have locked. True: some job is due now."""
     found = [row.job_no for row in lock_over_statement.run(connection, {})]
     return bool(found) and any(row.is_due for row in close_statement.run(connection, {"job_nos": found}))
+
+
+def let_go_on(connection: Connection, job_nos: Sequence[int]) -> None:
+    """A run of each of these jobs has ended: those that wait for that, and that nobody has locked, are due again."""
+    if job_nos and let_go_on_statement.run(connection, {"job_nos": list(job_nos)}):
+        notify_jobs_changed(connection)

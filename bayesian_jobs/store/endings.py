@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.closing import let_go_on
 from bayesian_jobs.store.flows import go_on
 from bayesian_jobs.store.notifications import JOBS_CHANGED
 from bayesian_jobs.store.prepared import Prepared
@@ -119,7 +120,7 @@ SET state = CASE WHEN r.cancel_requested_at IS NULL THEN 'queued' ELSE 'cancelle
     priority = coalesce(j.priority, r.priority), kwargs = CASE WHEN j.handler <> r.actor THEN NULL ELSE r.kwargs END
 FROM back AS b JOIN held AS j USING (run_id, scheduled_for)
 WHERE r.run_id = b.run_id AND r.scheduled_for = b.scheduled_for AND r.attempt = b.attempt AND r.state = 'running'
-RETURNING r.run_id::text, r.queue
+RETURNING r.run_id::text, r.queue, CASE r.state WHEN 'cancelled' THEN r.job_no END AS over_of
 """
 
 finish_statement = Prepared("finish", FINISH)
@@ -190,8 +191,8 @@ def fail_lost_runs(connection: Connection, runs: Sequence[tuple[str, datetime, i
 
 
 def requeue_runs(connection: Connection, returns: Sequence[Return]) -> dict[str, str]:
-    """Put running runs back into their queues, fenced by their attempt; those that somebody has asked to cancel end.
-    Returns run id → queue of all that were still in that attempt."""
+    """Put running runs back into their queues, fenced by their attempt; those that somebody has asked to cancel end,
+    and the jobs that wait for that go on. Returns run id → queue of all that were still in that attempt."""
     rows = requeue_statement.run(
         connection,
         {
@@ -207,4 +208,5 @@ def requeue_runs(connection: Connection, returns: Sequence[Return]) -> dict[str,
             "cancelled": reasons.CANCELLED_REQUESTED,
         },
     )
+    let_go_on(connection, [row.over_of for row in rows if row.over_of is not None])
     return {row.run_id: row.queue for row in rows}

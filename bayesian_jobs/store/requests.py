@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import UUID
 
-from bayesian_jobs.store.notifications import notify_cancel_requested, notify_jobs_changed, notify_runs_queued
+from bayesian_jobs.store.notifications import notify_cancel_requested, notify_runs_queued
 from bayesian_jobs.store.open_runs import open_runs
 
 Row = Mapping[str, Any]
@@ -67,12 +67,6 @@ RETURNING *
 """).columns(**IDS)
 
 
-LET_GO_ON = text("""
-UPDATE jobs SET waiting = false
-WHERE job_no IN (SELECT job_no FROM jobs WHERE job_no = :job_no AND waiting FOR UPDATE SKIP LOCKED)
-""")
-
-
 def open_runs_of(connection: Connection, job: Row) -> int:
     """How many runs of a locked job are queued or executing."""
     count: int = connection.execute(COUNT_OPEN, {"job_no": job["job_no"]}).scalar_one()
@@ -118,12 +112,6 @@ def cancel(connection: Connection, run: Row, reason: str) -> Row | None:
         return None
     notify_cancel_requested(connection, row.run_id)
     return row._asdict()
-
-
-def let_go_on(connection: Connection, run: Row) -> None:
-    """The run has ended: if its job waits for that, and nobody has locked it, it is due again."""
-    if connection.execute(LET_GO_ON, {"job_no": run["job_no"]}).rowcount:
-        notify_jobs_changed(connection)
 
 
 def as_json(kwargs: Mapping[str, Any] | None) -> str | None:

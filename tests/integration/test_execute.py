@@ -1,12 +1,15 @@
 """Runs are executed by their handlers, in the worker, and every outcome is recorded."""
 
+import logging
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar
 
+import dramatiq
 import pytest
+from dramatiq.middleware import TimeLimitExceeded
 from sqlalchemy import text
 from waiting import wait_for
 from working import worker
@@ -53,6 +56,14 @@ class Writer(BaseHandler):
 
     def execute(self) -> None:
         self.run.connection.execute(text("INSERT INTO effects VALUES (:run)"), {"run": self.run.run_id})
+
+
+class InterruptedWhileLogging(BaseHandler):
+    """Is interrupted at the worst moment: when it has just locked what all threads need for logging."""
+
+    def execute(self) -> None:
+        logging.lastResort.acquire()
+        raise TimeLimitExceeded
 
 
 class Overtaken(BaseHandler):
@@ -106,7 +117,19 @@ class Endless(BaseHandler):
             pass
 
 
-HANDLERS = (Recorder, Failing, Flaky, Writer, Overtaken, Asynchronous, AsyncWriter, Logging, Slow, Endless)
+HANDLERS = (
+    Recorder,
+    Failing,
+    Flaky,
+    Writer,
+    InterruptedWhileLogging,
+    Overtaken,
+    Asynchronous,
+    AsyncWriter,
+    Logging,
+    Slow,
+    Endless,
+)
 
 
 @pytest.fixture
@@ -195,6 +218,24 @@ def test_a_run_that_takes_longer_than_its_time_limit_fails(executing):
     run = executing.run(Slow)
     assert run["state"] == "failed"
     assert run["reason"].startswith("dramatiq.middleware.time_limit.TimeLimitExceeded")
+
+
+def test_a_run_that_is_interrupted_while_it_logs_keeps_no_other_thread_from_logging(executing):
+    assert executing.run(InterruptedWhileLogging)["state"] == "failed"
+    assert logging.lastResort.lock.acquire(timeout=10)
+    logging.lastResort.release()
+
+
+def test_a_message_that_is_interrupted_while_it_logs_keeps_no_other_thread_from_logging(executing):
+    @dramatiq.actor(broker=executing.broker)
+    def interrupted() -> None:
+        logging.lastResort.acquire()
+        raise TimeLimitExceeded
+
+    interrupted.send()
+    wait_for(lambda: executing.states() == ["failed"])
+    assert logging.lastResort.lock.acquire(timeout=10)
+    logging.lastResort.release()
 
 
 def test_a_job_may_say_itself_how_often_it_is_tried_again(executing):

@@ -17,7 +17,7 @@ from bayesian_jobs.errors import InvalidOptions
 from bayesian_jobs.lifecycle import define, edit, request
 from bayesian_jobs.scheduler import Scheduler
 from bayesian_jobs.store.closing import close_left_open
-from bayesian_jobs.store.endings import Ending, finish_runs
+from bayesian_jobs.store.endings import Ending, Return, finish_runs, requeue_runs
 
 SECOND, MINUTE, HOUR = (timedelta(seconds=s) for s in (1, 60, 3600))
 
@@ -490,6 +490,20 @@ def test_the_run_that_a_job_waits_for_lets_it_go_on_when_it_is_cancelled(service
     service.dispatch(now)
     service.dispatch(now + 10 * MINUTE)
     request.cancel(service.engine, service.runs()[0]["run_id"])
+    assert not service.job()["waiting"]
+
+
+def test_the_run_that_a_job_waits_for_lets_it_go_on_when_it_is_cancelled_on_its_way_back_to_the_queue(service):
+    service.add(periodically="10 minutes", overlap="queue_one")
+    now = service.now()
+    service.dispatch(now)
+    service.dispatch(now + 10 * MINUTE)
+    run = service.claim_one()
+    request.cancel(service.engine, run.run_id)
+    assert service.job()["waiting"]
+    with service.engine.begin() as connection:
+        requeue_runs(connection, [Return(run.run_id, run.scheduled_for, run.attempt, "shut down")])
+    assert service.states() == ["cancelled"]
     assert not service.job()["waiting"]
 
 
