@@ -6,12 +6,14 @@ from typing import Any
 
 from bayesian_jobs.api.parameters import Parameter, choice, text, told, whole
 from bayesian_jobs.domain.job import (
+    ALLOW,
     FIRST_PRIORITY,
     LAST_PRIORITY,
     LONGEST_JOB_ID,
     MOST_CONCURRENT_RUNS,
     MOST_RETRIES,
     MOST_TAGS,
+    OVERLAPS,
     PRIORITY,
     RESERVED_JOB_IDS,
     JobState,
@@ -84,8 +86,9 @@ MAX_CONCURRENT_RUNS = Parameter(
 )
 OVERLAP = Parameter(
     name="overlap",
-    description=f"What becomes of a fire time while so many runs are queued or executing. {told(Overlap)}",
-    schema=choice(list(Overlap), Overlap.SKIP),
+    description=f"What becomes of a fire time while so many runs are queued or executing. {told(Overlap)}. `{ALLOW}` "
+    f"is short for a max_concurrent_runs of {MOST_CONCURRENT_RUNS}",
+    schema=choice(list(OVERLAPS), Overlap.SKIP),
 )
 QUEUE = Parameter(name="queue", schema=text("queue"), description="The queue of its runs. Default: that of its handler")
 PRIORITY_OF_RUNS = Parameter(

@@ -57,6 +57,11 @@ class Overlap(Described):
     QUEUE_ONE = "queue_one", "one run waits for an open one to end, for the latest fire time that has passed by then"
 
 
+ALLOW: Final = "allow"
+"""What people may say for an overlap: as many concurrent runs as there may be, and beyond those `skip`."""
+OVERLAPS: Final = (*Overlap, ALLOW)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """What a user asked for, validated. `misfire_grace_time` None: no limit; `queue`, `max_retries`, `retry_delay` and
@@ -101,12 +106,10 @@ def parse_job_id(text: str) -> str:
 
 
 def parse_overlap(text: str) -> Overlap:
-    """Raises InvalidValue, which tells how to say what others call `allow`."""
-    for overlap in Overlap:
-        if text == overlap:
-            return overlap
-    hint = ": how many runs may overlap is said by max_concurrent_runs" if text == "allow" else ""
-    raise InvalidValue(f"must be one of {', '.join(Overlap)}{hint}")
+    """Raises InvalidValue."""
+    if text not in OVERLAPS:
+        raise InvalidValue(f"must be one of {', '.join(OVERLAPS)}")
+    return Overlap.SKIP if text == ALLOW else Overlap(text)
 
 
 def parse_description(text: str) -> str:

@@ -11,6 +11,7 @@ from uuid import uuid4
 from bayesian_jobs.domain.datetimes import format_datetime, parse_datetime
 from bayesian_jobs.domain.durations import format_duration, parse_duration, parse_jitter, parse_period
 from bayesian_jobs.domain.job import (
+    ALLOW,
     FIRST_PRIORITY,
     LAST_PRIORITY,
     MOST_CONCURRENT_RUNS,
@@ -95,7 +96,7 @@ def parse_options(options: Mapping[str, Any], catalogue: Catalogue, now: datetim
 
     Raises InvalidOptions, with everything that is wrong at once.
     """
-    reader = Reader(options, OPTIONS)
+    reader = Reader(spelled_out(options), OPTIONS)
     job_id = reader.text("job_id", parse_job_id)
     fields = read_definition(reader, set(OPTIONS), catalogue, now)
     state = reader.text("state", parse_state)
@@ -112,6 +113,7 @@ def parse_changes(stored: JobSpec, changes: Mapping[str, Any], catalogue: Catalo
 
     Raises InvalidOptions, with everything that is wrong at once.
     """
+    changes = spelled_out(changes)
     named = set(changes)
     options = changes if named.isdisjoint(TRIGGER) else {**with_trigger(stored.trigger, changes), **changes}
     reader = Reader(options, OPTIONS)
@@ -123,6 +125,13 @@ def parse_changes(stored: JobSpec, changes: Mapping[str, Any], catalogue: Catalo
     check_together(reader, named, spec)
     reader.refuse()
     return spec
+
+
+def spelled_out(options: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With the number of concurrent runs that an overlap of `allow` stands for, unless there is one."""
+    if options.get("overlap") != ALLOW or options.get("max_concurrent_runs") is not None:
+        return options
+    return {**options, "max_concurrent_runs": MOST_CONCURRENT_RUNS}
 
 
 def read_definition(reader: Reader, named: set[str], catalogue: Catalogue, now: datetime) -> dict[str, Any]:

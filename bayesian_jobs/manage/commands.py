@@ -21,7 +21,7 @@ OPTIONS = {
     "misfire_grace_time": "how late a run may still start: '1 hour'; omitted: no limit",
     "catch_up": "of several fire times that are due at once run: latest, all or none; omitted: latest",
     "max_concurrent_runs": "how many of its runs may be queued or executing at once; omitted: 1",
-    "overlap": "while so many are: skip or queue_one; omitted: skip",
+    "overlap": "while so many are: skip, queue_one or allow; omitted: skip",
     "queue": "the queue of its runs; omitted: that of its handler",
     "priority": "0 (first) to 9 (last); omitted: 5",
     "max_retries": "how often a failed attempt is tried again; omitted: as its handler says",

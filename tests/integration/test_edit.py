@@ -336,7 +336,7 @@ def test_what_an_edit_does_not_name_stays(service):
         ({"periodically": "0.999999 seconds"}, "periodically", "a period is at least 1 second"),
         ({"catch_up": "all"}, "catch_up", "needs misfire_grace_time, which says how far back"),
         ({"catch_up": "some"}, "catch_up", "must be one of latest, all, none"),
-        ({"overlap": "allow"}, "overlap", "must be one of skip, queue_one: how many runs may overlap is"),
+        ({"overlap": "replace"}, "overlap", "must be one of skip, queue_one, allow"),
         ({"max_concurrent_runs": 0}, "max_concurrent_runs", "must be a whole number from 1 to 100"),
         ({"max_concurrent_runs": True}, "max_concurrent_runs", "must be a whole number from 1 to 100"),
         ({"priority": "10"}, "priority", "must be a whole number from 0 to 9"),

@@ -269,6 +269,25 @@ def test_as_many_runs_are_open_as_max_concurrent_runs_allows(service):
     assert len(service.job()["open_runs"]) == 3, "no more than were open when the last one was made"
 
 
+@pytest.mark.parametrize("number", [None, 3])
+def test_overlap_allow_stands_for_as_many_concurrent_runs_as_there_may_be(service, number):
+    asked, most = {"max_concurrent_runs": number}, number or 100
+    service.add("new", periodically="10 minutes", overlap="allow", **asked)
+    service.add("newer", periodically="10 minutes", overlap="allow", **({} if number is None else asked))
+    service.add("changed", periodically="10 minutes", overlap="queue_one")
+    edit.patch(service.engine, service.registry, "changed", {"overlap": "allow", **asked})
+    for job_id in ("new", "newer", "changed"):
+        job = service.job(job_id)
+        assert (job["overlap"], job["max_concurrent_runs"]) == ("skip", most)
+
+
+def test_runs_of_a_job_that_allows_overlap_do_overlap(service):
+    now = begun_an_hour_ago(service, overlap="allow")
+    for number in range(5):
+        service.dispatch(now + number * 10 * MINUTE)
+    assert service.states() == ["queued"] * 5
+
+
 def test_a_job_that_may_have_fewer_runs_than_are_open_makes_none_until_they_have_ended(service):
     now = begun_an_hour_ago(service, max_concurrent_runs=3)
     for number in range(3):
