@@ -109,7 +109,7 @@ def parse_overlap(text: str) -> Overlap:
     """Raises InvalidValue."""
     if text not in OVERLAPS:
         raise InvalidValue(f"must be one of {', '.join(OVERLAPS)}")
-    return Overlap.SKIP if text == ALLOW else Overlap(text)
+    return Overlap.QUEUE_ONE if text == Overlap.QUEUE_ONE else Overlap.SKIP
 
 
 def parse_description(text: str) -> str:
