@@ -3,7 +3,9 @@
 import os
 import pwd
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bayesian_jobs.errors import EmbeddedPostgresError
@@ -37,23 +39,27 @@ class Account:
         same: half a start would be a server that nobody knows of. Raises EmbeddedPostgresError when it cannot be
         started, or takes longer than `timeout` seconds.
         """
+        program = partial(
+            subprocess.run,
+            command,
+            check=False,
+            timeout=timeout,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            cwd="/",
+            env=_environment(),
+            start_new_session=True,
+            pass_fds=keep,
+            user=self.uid if self.lesser else None,
+            group=self.gid if self.lesser else None,
+            extra_groups=[] if self.lesser else None,
+        )
         try:
-            process = subprocess.Popen(  # noqa: S603
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                cwd="/",
-                env=_environment(),
-                start_new_session=True,
-                pass_fds=keep,
-                user=self.uid if self.lesser else None,
-                group=self.gid if self.lesser else None,
-                extra_groups=[] if self.lesser else None,
-            )
-            return subprocess.CompletedProcess(command, *_end_of(process, timeout))
+            with ThreadPoolExecutor(1) as aside:  # What a signal interrupts is the main thread's waiting for it.
+                return aside.submit(program).result()
         except (OSError, subprocess.SubprocessError) as error:
             raise EmbeddedPostgresError(f"{command[0]} could not be run as user {self.uid}: {error}") from error
 
@@ -65,20 +71,6 @@ class Account:
         """Make a directory of ours this account's own."""
         if self.lesser:
             os.chown(directory, self.uid, self.gid)
-
-
-def _end_of(process: subprocess.Popen[str], timeout: float) -> tuple[int, str]:
-    """The exit code and the output. Raises TimeoutExpired, after the program was killed."""
-    with process:
-        try:
-            output, _ = process.communicate(timeout=timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-        except BaseException:
-            process.wait(timeout)
-            raise
-    return process.returncode, output
 
 
 def own_name() -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 
 import psycopg2
 import pytest
@@ -181,7 +181,8 @@ def test_libpq_s_own_programs_find_the_server(data_dir):
         connection.close()
 
 
-def test_a_program_of_the_server_is_not_killed_half_way_when_we_are_told_to_stop(data_dir):
+@pytest.mark.parametrize("moment", ["it is being started", "it runs"])
+def test_a_program_of_the_server_is_not_killed_half_way_when_we_are_told_to_stop(data_dir, monkeypatch, moment):
     def end(*_: object) -> None:
         raise SystemExit(143)
 
@@ -189,12 +190,22 @@ def test_a_program_of_the_server_is_not_killed_half_way_when_we_are_told_to_stop
     started, gate, done = (data_dir / name for name in ("started", "gate", "done"))
     os.mkfifo(started)
     os.mkfifo(gate)
+    told, start = Event(), subprocess.Popen.__init__
+
+    def start_slowly(*args: object, **kwargs: object) -> None:
+        start(*args, **kwargs)
+        told.wait()
 
     def tell_us_to_stop() -> None:
         started.read_text()  # until the program runs
         os.kill(os.getpid(), signal.SIGUSR1)
+        told.set()
         gate.write_text("go on\n")
 
+    if moment == "it is being started":
+        monkeypatch.setattr(subprocess.Popen, "__init__", start_slowly)
+    else:
+        told.set()
     before = signal.signal(signal.SIGUSR1, end)
     Thread(target=tell_us_to_stop, daemon=True).start()
     try:
