@@ -4,6 +4,7 @@ import falcon
 
 from bayesian_jobs.api import (
     audit,
+    dashboard,
     documentation,
     flows,
     handlers,
@@ -24,7 +25,7 @@ from bayesian_jobs.bootstrap import Services
 from bayesian_jobs.domain.caller import ANYBODY
 from bayesian_jobs.remote.call import BASE
 
-SHORT_PATHS = ("/", BASE, f"{BASE}/", f"{BASE}/ui")
+SHORT_PATHS = (BASE, f"{BASE}/", f"{BASE}/ui")
 
 
 def create_app(services: Services, trust: Trust | None = None) -> falcon.App[falcon.Request, falcon.Response]:
@@ -58,9 +59,12 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
     }
     if trust is None and services.settings.auth == "none":
         trust = Trust(ANYBODY, rate=Rate(services.settings.rate_limit))
-    guards = Guards(page=f"{BASE}/ui", host=services.settings.host if trust else None)
-    public = {*SHORT_PATHS, *(f"{BASE}{path}" for path, resource in routes.items() if is_public(resource))}
-    authentication = trust or Tokens(engine, public, f"{BASE}/ui/", Rate(services.settings.rate_limit))
+    policies = {"/": dashboard.POLICY, dashboard.FILES: dashboard.POLICY, f"{BASE}/ui": documentation.PAGE_POLICY}
+    guards = Guards(policies, host=services.settings.host if trust else None)
+    public = {"/", *SHORT_PATHS, *(f"{BASE}{path}" for path, resource in routes.items() if is_public(resource))}
+    authentication = trust or Tokens(
+        engine, public, (f"{BASE}/ui/", dashboard.FILES), Rate(services.settings.rate_limit)
+    )
     document.publish(openapi.document(routes, registry, BASE, tokens=trust is None))
     app = falcon.App(middleware=[guards, authentication])
     app.resp_options.media_handlers = media.response_handlers()
@@ -68,9 +72,11 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
     for path, resource in routes.items():
         app.add_route(f"{BASE}{path}", with_head(resource))
     app.add_route("/metrics", routes["/metrics"])  # where Prometheus looks
+    app.add_route("/", with_head(dashboard.Page()))
     for path in SHORT_PATHS:
         app.add_route(path, with_head(documentation.Redirect(f"{BASE}/ui/")))
     app.add_static_route(f"{BASE}/ui", documentation.STATIC)
+    app.add_static_route(dashboard.FILES, dashboard.STATIC)
     return app
 
 

@@ -38,19 +38,19 @@ class Trust:
 
 
 class Tokens:
-    """Falcon middleware that asks for a token, except for the paths that are `public` or lie below `page`. `rate`
+    """Falcon middleware that asks for a token, except for the paths that are `public` or lie below `pages`. `rate`
     counts by token, and by address what comes without a good one: so nobody can use up what a token may send."""
 
-    def __init__(self, engine: Engine, public: Set[str], page: str, rate: Rate) -> None:
+    def __init__(self, engine: Engine, public: Set[str], pages: tuple[str, ...], rate: Rate) -> None:
         self._engine = engine
         self._public = public
-        self._page = page
+        self._pages = pages
         self._rate = rate
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         """A path at which nothing is needs a token as well."""
         req.context.caller = None
-        if req.path in self._public or req.path.startswith(self._page):
+        if req.path in self._public or req.path.startswith(self._pages):
             self._rate.spend(nobody(req))
             return
         try:

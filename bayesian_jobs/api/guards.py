@@ -2,25 +2,27 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 
 import falcon
 
-from bayesian_jobs.api.documentation import PAGE_POLICY
 from bayesian_jobs.api.parameters import has_control_characters
 from bayesian_jobs.errors import shortened
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+NOTHING = "default-src 'none'; frame-ancestors 'none'"
+"""The policy of what is no page."""
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?")
 
 
 class Guards:
-    """Falcon middleware; `page` is the prefix of the paths that a browser shows as a page, `host` the address that
-    the API is configured to listen on; None: a token entitles, not where a request comes from. No browser adds one
-    by itself, so pages of other sites cannot make it send one."""
+    """Falcon middleware; `policies` are those of what a browser shows as pages, by path or by the beginning of longer
+    ones. `host` is the address that the API is configured to listen on; None: a token entitles, not where a request
+    comes from. No browser adds one by itself, so pages of other sites cannot make it send one."""
 
-    def __init__(self, page: str, host: str | None) -> None:
-        self._page = page
+    def __init__(self, policies: Mapping[str, str], host: str | None) -> None:
+        self._policies = policies
         self._is_local = host is not None
         own = f"[{host}]" if host and ":" in host else host or ""
         self._names = tuple(dict.fromkeys([*LOCAL_NAMES, own.lower()]))
@@ -39,16 +41,19 @@ class Guards:
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
     ) -> None:
-        of_page = req.path.startswith(self._page)
+        policy = self._policy_of(req.path)
         resp.set_header("X-Content-Type-Options", "nosniff")
         resp.set_header("Referrer-Policy", "no-referrer")
-        resp.set_header("Cache-Control", "no-cache" if of_page else "no-store")
-        resp.set_header(
-            "Content-Security-Policy",
-            PAGE_POLICY if of_page else "default-src 'none'; frame-ancestors 'none'",
-        )
+        resp.set_header("Cache-Control", "no-cache" if policy else "no-store")
+        resp.set_header("Content-Security-Policy", policy or NOTHING)
         if req.method == "HEAD":
             _close_unread(resp)
+
+    def _policy_of(self, path: str) -> str | None:
+        for place, policy in self._policies.items():
+            if path == place or (place != "/" and path.startswith(place)):
+                return policy
+        return None
 
     def _check_host(self, host: str) -> None:
         """Without authentication, being on this machine is what entitles. A web page that has its own name resolved

@@ -134,7 +134,8 @@ def test_control_characters_in_a_path_are_not_found(offline: testing.TestClient,
     "path",
     [
         "/api/v1/jobs/a/b", "/api/v1/nope", "/etc/passwd", "/api/v1/ui/../app.py", "/api/v1/ui/%2e%2e/app.py",
-        "/api/v1/ui/swagger", "/api/v1/ui/nope.js", "/api/v2/jobs",
+        "/api/v1/ui/swagger", "/api/v1/ui/nope.js", "/api/v2/jobs", "/dashboard/../app.py", "/dashboard/vendor",
+        "/dashboard/%2e%2e/index.html", "/dashboard",
     ],
 )  # fmt: skip
 def test_paths_that_lead_nowhere_are_not_found(offline: testing.TestClient, path: str) -> None:
@@ -206,12 +207,29 @@ def test_head_is_not_possible_where_get_is_not(offline: testing.TestClient) -> N
 
 
 def test_every_answer_carries_safe_headers(offline: testing.TestClient) -> None:
-    for path in ("/api/v1/liveness", "/api/v1/nope", "/api/v1/ui/", "/api/v1/ui/initializer.js"):
+    for path in (
+        "/api/v1/liveness",
+        "/api/v1/nope",
+        "/api/v1/ui/",
+        "/api/v1/ui/initializer.js",
+        "/",
+        "/dashboard/app.js",
+    ):
         headers = offline.simulate_get(path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["cache-control"] in ("no-store", "no-cache")
+
+
+def test_the_dashboard_may_run_and_ask_for_nothing_but_its_own(offline: testing.TestClient) -> None:
+    for path in ("/", "/dashboard/app.js", "/dashboard/vendor/preact.js"):
+        policy = offline.simulate_get(path).headers["content-security-policy"]
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
+        assert "require-trusted-types-for 'script'" in policy
+    for path in ("/api/v1/liveness", "/nope"):
+        policy = offline.simulate_get(path).headers["content-security-policy"]
+        assert policy == "default-src 'none'; frame-ancestors 'none'"
 
 
 def test_answers_are_compact_json(offline: testing.TestClient) -> None:

@@ -123,17 +123,18 @@ def check(value: Any, schema: dict[str, Any], document: dict[str, Any]) -> None:
     assert errors == []
 
 
-def test_the_page_has_no_inline_script_and_nothing_from_outside(offline: testing.TestClient) -> None:
-    page = offline.simulate_get(f"{BASE}/ui/")
+@pytest.mark.parametrize("path", ["/", f"{BASE}/ui/"])
+def test_the_page_has_no_inline_script_and_nothing_from_outside(offline: testing.TestClient, path: str) -> None:
+    page = offline.simulate_get(path)
 
     assert page.headers["content-type"].startswith("text/html")
     assert "://" not in page.text
     assert re.findall(r"<script(?![^>]*\bsrc=)", page.text) == []
     for source in re.findall(r'(?:src|href)="([^"]+)"', page.text):
-        assert offline.simulate_get(f"{BASE}/ui/{source}").status_code == 200
+        assert offline.simulate_get(f"{path}{source}").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/", BASE, f"{BASE}/", f"{BASE}/ui"])
+@pytest.mark.parametrize("path", [BASE, f"{BASE}/", f"{BASE}/ui"])
 def test_short_paths_lead_to_the_page(offline: testing.TestClient, path: str) -> None:
     answer = offline.simulate_get(path)
 

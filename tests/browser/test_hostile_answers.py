@@ -1,5 +1,6 @@
 """What jobs and runs hold is shown in a real browser as text: none of it becomes a part of the page."""
 
+import json
 import os
 import subprocess
 import sys
@@ -138,6 +139,46 @@ def test_the_page_asks_for_a_token_and_shows_hostile_answers_as_text(
 
     page.evaluate("alert('the trap is set')")
     assert dialogs == ["the trap is set"]
+
+
+def test_the_dashboard_shows_hostile_jobs_and_runs_as_text(
+    browser: Browser, base: str, token: str, dialogs: list[str]
+) -> None:
+    page = browser.new_page()
+    page.on("dialog", lambda dialog: dialogs.append(dialog.message))
+    page.goto(base)
+    page.get_by_label("Token").fill("bj_nonsense.nonsense")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.get_by_label("Token").fill(token)
+    page.get_by_role("button", name="Sign in").click()
+
+    for number, hostile in enumerate(CORPUS):
+        job_id = f"{hostile} {number}"
+        page.goto(f"{base}/#/jobs")
+        page.get_by_role("link", name=job_id, exact=True).click()
+        expect(page.get_by_role("heading", name=job_id, exact=True)).to_be_visible()
+        if "/" in job_id:  # no path leads to such a job, which only SQL can make
+            expect(page.get_by_role("alert").first).to_contain_text("Nothing is at")
+            continue
+        expect(page.get_by_label("History").get_by_text(hostile)).to_be_visible()
+        expect(page.get_by_label("Keyword arguments")).to_contain_text(json.dumps(hostile, ensure_ascii=False))
+    assert page.locator("main :is([onerror], [onload], [ontoggle], iframe, script, img, svg)").count() == 0
+    assert page.locator("a[href^=javascript], a[href^=data]").count() == 0
+    assert page.evaluate("Object.keys(localStorage)") == []
+    assert page.context.cookies() == []
+    assert dialogs == []
+
+
+def test_the_policy_of_the_dashboard_lets_no_text_become_markup(page: Page, base: str) -> None:
+    page.goto(base)
+    expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+
+    outcome = page.evaluate("""() => {
+        try { document.body.innerHTML = '<b>markup</b>'; return 'taken'; } catch (error) { return error.name; }
+    }""")
+
+    assert outcome == "TypeError"
 
 
 def test_an_answer_that_a_browser_opens_by_itself_is_no_page(

@@ -67,7 +67,7 @@ def page(base: str, browser: Browser, visited: list[str]) -> Page:
     page.on("request", lambda request: visited.append(request.url))
     page.on("dialog", lambda dialog: pytest.fail(f"the page opened a dialog: {dialog.message}"))
     page.on("pageerror", lambda error: pytest.fail(f"the page raised {error}"))
-    page.goto(f"{base}/")
+    page.goto(f"{base}/api/v1/")
     return page
 
 

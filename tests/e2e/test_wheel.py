@@ -41,6 +41,8 @@ def test_the_wheel_carries_migrations_default_jobs_pages_and_configuration(wheel
         "bayesian_jobs/default_jobs/prune-history.yaml",
         "bayesian_jobs/gunicorn.conf.py",
         "bayesian_jobs/api/static/swagger/swagger-ui-bundle.js",
+        "bayesian_jobs/api/static/dashboard/app.js",
+        "bayesian_jobs/api/static/dashboard/vendor/preact.js",
     } <= names
     assert not [name for name in names if name.startswith(("alembic/", "tests/", "examples/", "benchmarks/"))]
 
@@ -61,7 +63,8 @@ def test_the_installed_wheel_runs_the_main_job(wheel, up):
         assert answer.status == 201
     results = up.place / "results"
     up.wait_until(lambda: len(list(results.rglob("*.json"))) == 2, "both flows have kept their results")
-    assert urllib.request.urlopen(f"{up.base}/ui/", timeout=10).status == 200
+    for page in (f"{up.base}/ui/", up.base.removesuffix("api/v1")):
+        assert urllib.request.urlopen(page, timeout=10).status == 200
 
 
 def installed(wheel: Path, place: Path) -> Path:

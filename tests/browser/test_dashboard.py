@@ -1,0 +1,217 @@
+"""The dashboard in a real browser over gunicorn: what the API tells is seen, in words, by everybody."""
+
+import json
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, Page, Route, expect
+from sqlalchemy import Connection, create_engine, text
+from test_swagger_ui import base, browser, pytestmark, visited
+
+__all__ = ["base", "browser", "pytestmark", "visited"]  # fixtures and a mark of the module beside
+
+RUN = """
+INSERT INTO runs (run_id, job_no, job_id, job_version, actor, queue, scheduled_for, state, reason, missed_until,
+                  missed_count, started_at, finished_at)
+SELECT gen_random_uuid(), job_no, job_id, version, handler, queue, CAST(:at AS timestamptz), :state, :reason, :until,
+       :count, CASE WHEN :state = 'succeeded' THEN CAST(:at AS timestamptz) + interval '1 second' END,
+       CAST(:at AS timestamptz) + interval '3 seconds'
+FROM jobs WHERE job_id = 'weekly' RETURNING run_id::text
+"""
+
+
+@pytest.fixture
+def connection(database_url: str) -> Iterator[Connection]:
+    engine = create_engine(database_url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+@pytest.fixture
+def page(base: str, browser: Browser, visited: list[str]) -> Page:
+    """The dashboard, opened; it fails the test by any error on it."""
+    page = browser.new_page()
+    page.on("request", lambda request: visited.append(request.url))
+    page.on("pageerror", lambda error: pytest.fail(f"the page raised {error}"))
+    page.goto(base)
+    return page
+
+
+def ask(base: str, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"} if data else {}
+    request = urllib.request.Request(f"{base}/api/v1{path}", data, headers, method=method)
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return json.load(answer)
+
+
+def add(base: str, job_id: str, **options: Any) -> Any:
+    body = {"handler": "Hostile", "kwargs": {"text": "hello"}, "job_id": job_id, **options}
+    return ask(base, "POST", "/jobs", body)["job"]
+
+
+def add_run(connection: Connection, at: str, state: str, reason: str = "", until: str | None = None) -> str:
+    values = {"at": at, "state": state, "reason": reason, "until": until, "count": until and 4}
+    run_id: str = connection.execute(text(RUN), values).scalar_one()
+    return run_id
+
+
+def test_without_a_job_the_page_says_how_to_add_one(page: Page, base: str, visited: list[str]) -> None:
+    expect(page.get_by_text("There are no jobs yet.")).to_be_visible()
+    assert page.url.startswith(base)
+    assert {urlsplit(url).netloc for url in visited} == {urlsplit(base).netloc}
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"periodically": "0 5 * * 1-5"}, "every weekday at 05:00"),
+        ({"periodically": "30 3 * * *"}, "every day at 03:30"),
+        ({"periodically": "@weekly", "timezone": "Europe/Prague"}, "every Sunday at 00:00 (Europe/Prague)"),
+        ({"periodically": "*/5 * * * *"}, "every 5 minutes"),
+        ({"periodically": "0 9 * * L5"}, "at 09:00, on the last Friday of the month"),
+        ({"periodically": "1 week"}, "every week"),
+        ({"periodically": "5:00:00"}, "every 5 hours"),
+        ({"when": "2999-01-01"}, "once"),
+    ],
+)
+def test_a_trigger_is_told_in_words(page: Page, base: str, options: dict[str, str], words: str) -> None:
+    add(base, "told", **options)
+    page.reload()
+
+    expect(page.get_by_role("row", name="told").get_by_text(words, exact=True)).to_be_visible()
+
+
+def test_jobs_are_searched_and_filtered_and_the_address_keeps_it(page: Page, base: str) -> None:
+    for number in range(3):
+        add(base, f"number {number}", periodically="1 day")
+    ask(base, "PUT", "/jobs/number%201?state=paused&reason=holidays")
+    rows = page.get_by_label("Jobs", exact=True).locator("tbody tr")
+    page.reload()
+    expect(rows).to_have_count(3)
+
+    page.keyboard.press("/")
+    expect(page.get_by_label("Search")).to_be_focused()
+    page.keyboard.type("number 2")
+    expect(rows).to_have_count(1)
+    page.get_by_label("Search").fill("")
+    page.get_by_label("State").select_option("paused")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("holidays")
+
+    page.reload()
+    expect(rows).to_have_count(1)
+    page.goto(f"{base}/#/jobs?text=nothing")
+    page.get_by_role("link", name="Show all jobs").click()
+    expect(rows).to_have_count(3)
+
+
+def test_a_long_list_is_read_page_by_page(page: Page, base: str, connection: Connection) -> None:
+    connection.execute(
+        text("""
+            INSERT INTO jobs (job_id, handler, state, period)
+            SELECT 'job ' || lpad(n::text, 3, '0'), 'Hostile', 'paused', '1 day' FROM generate_series(1, 120) AS n
+        """)
+    )
+    rows = page.get_by_label("Jobs", exact=True).locator("tbody tr")
+    page.reload()
+
+    expect(rows).to_have_count(50)
+    page.get_by_role("link", name="Next page").click()
+    expect(rows.first).to_contain_text("job 051")
+    page.get_by_role("link", name="Next page").click()
+    expect(rows).to_have_count(20)
+    page.get_by_role("link", name="First page").click()
+    expect(rows.first).to_contain_text("job 001")
+
+
+def test_one_job_shows_its_fire_times_definition_and_who_changed_it(
+    page: Page, base: str, connection: Connection
+) -> None:
+    add(base, "weekly", periodically="1 week", description="Cleans up", tags=["tidy"])
+    add_run(connection, "2026-11-01T05:00Z", "succeeded")
+    add_run(connection, "2026-11-08T05:00Z", "missed", "no scheduler was alive", until="2026-11-11T05:00Z")
+    add_run(connection, "2026-11-15T05:00Z", "skipped", "the run before was still executing")
+    page.reload()
+    page.get_by_role("link", name="weekly").click()
+
+    times = page.get_by_label("Fire times")
+    expect(times.locator("li")).to_have_count(3 + 1 + 8)
+    expect(times.get_by_role("link").nth(0)).to_have_accessible_name("succeeded: 1 Nov 05:00:00 UTC, took 2.0 s")
+    expect(times.get_by_role("link").nth(1)).to_have_accessible_name(
+        "missed: 8 Nov 05:00:00 UTC, 4 fire times until 11 Nov 05:00:00, no scheduler was alive"
+    )
+    expect(times.get_by_role("link").nth(2)).to_have_accessible_name(
+        "skipped: 15 Nov 05:00:00 UTC, the run before was still executing"
+    )
+    times.get_by_role("link").first.focus()
+    page.keyboard.press("ArrowRight")
+    expect(times.get_by_role("link").nth(1)).to_be_focused()
+
+    expect(page.get_by_label("History").locator("tbody tr")).to_have_count(3)
+    expect(page.get_by_label("Keyword arguments")).to_contain_text('"text": "hello"')
+    expect(page.get_by_label("Changes").get_by_role("row", name="job added")).to_contain_text("local")
+
+
+def test_what_changes_is_seen_without_a_reload_and_nothing_is_made_anew(page: Page, base: str) -> None:
+    add(base, "seen", periodically="1 day")
+    page.reload()
+    row = page.get_by_role("row", name="seen")
+    expect(row).to_contain_text("running")
+    row.evaluate("row => { row.isTheSame = true; }")
+
+    ask(base, "PUT", "/jobs/seen?state=paused")
+
+    expect(row).to_contain_text("paused", timeout=15_000)
+    assert row.evaluate("row => row.isTheSame")
+
+
+def test_when_the_api_does_not_answer_the_page_says_so_and_keeps_what_it_knew(page: Page, base: str) -> None:
+    add(base, "kept", periodically="1 day")
+    page.reload()
+    expect(page.get_by_role("row", name="kept")).to_be_visible()
+
+    def refuse(route: Route) -> None:
+        route.abort()
+
+    page.route("**/api/v1/**", refuse)
+    expect(page.get_by_role("alert")).to_contain_text("The API does not answer", timeout=15_000)
+    expect(page.get_by_role("row", name="kept")).to_be_visible()
+
+    page.unroute("**/api/v1/**", refuse)
+    expect(page.get_by_role("alert")).to_have_count(0, timeout=15_000)
+
+
+def test_a_job_that_is_not_there_is_told(page: Page, base: str) -> None:
+    page.goto(f"{base}/#/jobs/nobody")
+
+    expect(page.get_by_role("alert").first).to_contain_text("nobody")
+
+
+def test_the_theme_is_that_of_the_system_until_it_is_chosen(base: str, browser: Browser) -> None:
+    page = browser.new_page(color_scheme="dark")
+    page.goto(base)
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+
+    page.get_by_role("button", name="Light").click()
+    page.reload()
+
+    expect(page.locator("html")).to_have_attribute("data-theme", "light")
+    page.context.close()
+
+
+def test_the_policy_of_the_dashboard_blocks_nothing_that_it_needs(base: str, browser: Browser) -> None:
+    page = browser.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    add(base, "weekly", periodically="1 week")
+    for path in ("#/jobs", "#/jobs/weekly"):
+        page.goto(f"{base}/{path}")
+        expect(page.locator("h1")).to_be_visible()
+        expect(page.locator("table").first).to_be_visible()
+
+    assert complaints == []
