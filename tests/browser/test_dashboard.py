@@ -215,3 +215,89 @@ def test_the_policy_of_the_dashboard_blocks_nothing_that_it_needs(base: str, bro
         expect(page.locator("table").first).to_be_visible()
 
     assert complaints == []
+
+
+def test_runs_are_filtered_by_state_and_lead_to_one_run(page: Page, base: str, connection: Connection) -> None:
+    add(base, "weekly", periodically="1 week")
+    add_run(connection, "2026-11-01T05:00Z", "succeeded")
+    add_run(connection, "2026-11-08T05:00Z", "missed", "no scheduler was alive", until="2026-11-11T05:00Z")
+    rows = page.get_by_label("Runs", exact=True).locator("tbody tr")
+    page.goto(f"{base}/#/runs")
+    expect(rows).to_have_count(2)
+
+    page.get_by_label("State").select_option("missed")
+    expect(rows).to_have_count(1)
+    expect(rows).to_contain_text("4 fire times")
+    rows.get_by_role("link").first.click()
+
+    expect(page.get_by_text("no scheduler was alive")).to_be_visible()
+    expect(page.get_by_label("Keyword arguments")).to_contain_text('"text": "hello"')
+
+
+def test_of_one_run_the_times_are_told(page: Page, base: str, connection: Connection) -> None:
+    add(base, "weekly", periodically="1 week")
+    run_id = add_run(connection, "2026-11-01T05:00Z", "succeeded")
+    connection.execute(text("UPDATE runs SET queued_at = scheduled_for + interval '250 milliseconds'"))
+    page.goto(f"{base}/#/runs/{run_id}")
+
+    timing = page.get_by_label("Timing")
+    for words in ("Due to queued 250 ms", "Queued to started 750 ms", "Started to finished 2.0 s"):
+        expect(timing.get_by_role("row", name=words)).to_be_visible()
+
+
+def test_a_failed_run_is_tried_again_with_edited_arguments(page: Page, base: str, connection: Connection) -> None:
+    add(base, "weekly", periodically="1 week")
+    run_id = add_run(connection, "2026-11-01T05:00Z", "failed", "ValueError: no such release")
+    page.goto(f"{base}/#/runs/{run_id}")
+    page.get_by_role("button", name="Try again …").click()
+    dialog = page.get_by_role("dialog")
+
+    for wrong, told in (("{", "This is no JSON"), ("[]", "it must be an object"), ('{"text": 1}', "kwargs.text")):
+        dialog.get_by_label("Keyword arguments").fill(wrong)
+        dialog.get_by_role("button", name="Try again").click()
+        expect(dialog.get_by_role("alert")).to_contain_text(told)
+    assert len(ask(base, "GET", "/runs")["runs"]) == 1
+    dialog.get_by_label("Keyword arguments").fill('{"text": "repaired"}')
+    dialog.get_by_role("button", name="Try again").click()
+
+    expect(page.get_by_role("heading", level=1)).not_to_contain_text(run_id)
+    expect(page.get_by_label("Keyword arguments")).to_contain_text('"text": "repaired"')
+    again = ask(base, "GET", "/runs?state=queued")["runs"][0]
+    assert (again["retry_of"], again["kwargs"]) == (run_id, {"text": "repaired"})
+
+
+def test_what_got_no_answer_is_sent_again_under_the_same_key(page: Page, base: str, connection: Connection) -> None:
+    add(base, "weekly", periodically="1 week")
+    run_id = add_run(connection, "2026-11-01T05:00Z", "failed", "ValueError: no such release")
+    keys: list[str | None] = []
+
+    def lose_the_first_answer(route: Route) -> None:
+        keys.append(route.request.headers.get("idempotency-key"))
+        if len(keys) == 1:
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/retry", lose_the_first_answer)
+    page.goto(f"{base}/#/runs/{run_id}")
+    page.get_by_role("button", name="Try again …").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("The API does not answer")
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog).to_have_count(0)
+
+    assert keys[0] is not None
+    assert keys[0] == keys[1]
+    assert len(ask(base, "GET", "/runs")["runs"]) == 2
+
+
+def test_a_queued_run_is_cancelled(page: Page, base: str) -> None:
+    add(base, "weekly", periodically="1 week")
+    run_id = ask(base, "POST", "/jobs/weekly/run")["run"]["run_id"]
+    page.goto(f"{base}/#/runs/{run_id}")
+    page.get_by_role("button", name="Cancel").click()
+
+    expect(page.get_by_role("button", name="Try again …")).to_be_visible()
+    assert ask(base, "GET", f"/runs/{run_id}")["state"] == "cancelled"

@@ -163,6 +163,8 @@ def test_the_dashboard_shows_hostile_jobs_and_runs_as_text(
             continue
         expect(page.get_by_label("History").get_by_text(hostile)).to_be_visible()
         expect(page.get_by_label("Keyword arguments")).to_contain_text(json.dumps(hostile, ensure_ascii=False))
+        page.get_by_label("History").get_by_role("link").first.click()
+        expect(page.get_by_label("Traceback")).to_contain_text(hostile)
     assert page.locator("main :is([onerror], [onload], [ontoggle], iframe, script, img, svg)").count() == 0
     assert page.locator("a[href^=javascript], a[href^=data]").count() == 0
     assert page.evaluate("Object.keys(localStorage)") == []

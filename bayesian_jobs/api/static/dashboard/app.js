@@ -5,14 +5,18 @@ import { Job } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { Empty, Live } from "./parts.js";
 import { usePlace } from "./place.js";
+import { Run } from "./run.js";
+import { Runs } from "./runs.js";
 import { SignIn } from "./signin.js";
 import { useTheme } from "./theme.js";
 
-const SCREENS = [["jobs", "Jobs"]];
+const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"]];
 
 function screen({ parts: [name = "jobs", id, ...rest], query }) {
   if (name === "jobs" && !id) return html`<${Jobs} query=${query} />`;
   if (name === "jobs" && !rest.length) return html`<${Job} key=${id} id=${id} />`;
+  if (name === "runs" && !id) return html`<${Runs} query=${query} />`;
+  if (name === "runs" && !rest.length) return html`<${Run} key=${id} id=${id} />`;
   return html`<h1>Not found</h1><${Empty}>There is no such screen. <a href="#/jobs">To the jobs</a><//>`;
 }
 

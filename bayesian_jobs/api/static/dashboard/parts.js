@@ -23,7 +23,7 @@ export const Json = ({ value, label }) =>
 
 export const Facts = ({ of: facts }) =>
   html`<dl class="facts">${facts
-    .filter(([, value]) => value !== null && value !== undefined && value !== "")
+    .filter(([, value]) => value || value === 0)
     .map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 
 // A table whose rows become cards on a narrow screen. `columns`: head, and what it shows of a row.

@@ -25,6 +25,7 @@ export function usePlace() {
   useEffect(() => {
     const follow = () => setPlace(read(location.hash));
     addEventListener("hashchange", follow);
+    follow(); // it may have changed since the first rendering
     return () => removeEventListener("hashchange", follow);
   }, []);
   return place;
