@@ -8,6 +8,7 @@ from pathlib import Path
 from bayesian_jobs import __version__
 from bayesian_jobs.lifecycle.defaults import Report
 from bayesian_jobs.lifecycle.yaml_files import shown
+from bayesian_jobs.remote.call import BASE
 from bayesian_jobs.settings import Settings, own_data_dir, without_password
 from bayesian_jobs.up.readiness import base_url
 
@@ -21,6 +22,7 @@ EXAMPLE = (
 def banner(configured: Settings, report: Report, pids: Mapping[str, int], *, dsn: str | None, seconds: float) -> str:
     """`configured` are the settings as the user gave them: without a database, the embedded one runs, at `dsn`."""
     facts = [
+        ("Dashboard", f"{base_url(configured).removesuffix(BASE)}/"),
         ("API", base_url(configured)),
         ("Swagger UI", f"{base_url(configured)}/ui/"),
         ("Database", database(configured)),

@@ -301,3 +301,49 @@ def test_a_queued_run_is_cancelled(page: Page, base: str) -> None:
 
     expect(page.get_by_role("button", name="Try again …")).to_be_visible()
     assert ask(base, "GET", f"/runs/{run_id}")["state"] == "cancelled"
+
+
+def test_a_job_is_paused_with_a_reason_and_an_end_and_resumed(page: Page, base: str) -> None:
+    add(base, "weekly", periodically="1 week")
+    page.goto(f"{base}/#/jobs/weekly")
+    page.get_by_role("button", name="Pause …").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Why").fill("the mirror is being moved")
+    dialog.get_by_label("Until").fill("some day")
+    dialog.get_by_role("button", name="Pause").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("until")
+    dialog.get_by_label("Until").fill("2999-12-24 18:00")
+    dialog.get_by_role("button", name="Pause").click()
+
+    expect(page.get_by_text("the mirror is being moved").first).to_be_visible()
+    paused = ask(base, "GET", "/jobs/weekly")["paused"]
+    assert (paused["reason"], paused["until"]) == ("the mirror is being moved", "2999-12-24T18:00:00Z")
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause …")).to_be_visible()
+    assert ask(base, "GET", "/jobs/weekly")["state"] == "running"
+
+
+def test_a_job_runs_now_and_a_second_time_is_refused_in_words(page: Page, base: str) -> None:
+    add(base, "weekly", periodically="1 week", when="2999-01-01")
+    page.goto(f"{base}/#/jobs/weekly")
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Run")
+
+    page.go_back()
+    page.get_by_role("button", name="Run now").click()
+    expect(page.get_by_role("alert")).to_contain_text("still queued or executing")
+    assert [run["requested"] for run in ask(base, "GET", "/runs")["runs"]] == [True]
+
+
+def test_a_job_is_deleted_after_a_question_that_escape_answers_with_no(page: Page, base: str) -> None:
+    add(base, "weekly", periodically="1 week")
+    page.goto(f"{base}/#/jobs/weekly")
+    page.get_by_role("button", name="Delete …").click()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    assert ask(base, "GET", "/jobs/weekly")["state"] == "running"
+
+    page.get_by_role("button", name="Delete …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("There are no jobs yet.")).to_be_visible()
+    assert ask(base, "GET", "/jobs")["jobs"] == []

@@ -73,6 +73,7 @@ def test_the_default_jobs_are_registered(service):
 
 def test_the_banner_tells_where_everything_is(service):
     for line in (
+        f" Dashboard     http://127.0.0.1:{service.port}/\n",
         f" API           http://127.0.0.1:{service.port}/api/v1\n",
         f" Swagger UI    http://127.0.0.1:{service.port}/api/v1/ui/\n",
         f" Database      embedded PostgreSQL, its data in {service.place}/data\n",

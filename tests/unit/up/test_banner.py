@@ -30,9 +30,10 @@ def written(settings: Settings = CONFIGURED, report: Report = REPORT) -> list[st
 
 def test_it_says_where_everything_is():
     command = shlex.quote(str(Path(sys.executable).with_name("bayesian-jobs")))
-    assert written()[1:12] == [
+    assert written()[1:13] == [
         f" bayesian-jobs {__version__} is ready after 1.2 s",
         "",
+        " Dashboard     http://127.0.0.1:34000/",
         " API           http://127.0.0.1:34000/api/v1",
         " Swagger UI    http://127.0.0.1:34000/api/v1/ui/",
         " Database      embedded PostgreSQL, its data in /somewhere/data",

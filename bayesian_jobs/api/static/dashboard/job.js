@@ -1,5 +1,6 @@
 // One job: its fire times on a time line, its history, its definition, and who has changed it.
 import { ofJob } from "./api.js";
+import { Changes } from "./change.js";
 import { html } from "./html.js";
 import { useLive } from "./live.js";
 import { Empty, Facts, Json, Live, State, Table, Time } from "./parts.js";
@@ -29,6 +30,7 @@ export function Job({ id }) {
     <h1><bdi>${id}</bdi></h1>
     <${Live} of=${job} show=${(found) => html`
       <${Summary} job=${found} />
+      <${Changes} job=${found} refresh=${() => [job, runs, upcoming].forEach((each) => each.refresh())} />
       <${Timeline} runs=${runs.data?.runs ?? []} upcoming=${upcoming.data?.upcoming ?? []} />
       <h2>History</h2>
       <${Live} of=${runs} show=${({ runs }) => runs.length
@@ -38,7 +40,7 @@ export function Job({ id }) {
         <section><h2>Keyword arguments</h2><${Json} label="Keyword arguments" value=${found.kwargs} /></section>
         <section><h2>Definition</h2><${Facts} of=${[["handler", found.handler], ...OPTIONS.map((name) => [name, found[name]])]} /></section>
       </div>
-      <${Changes} id=${id} />`} />`;
+      <${Log} id=${id} />`} />`;
 }
 
 function Summary({ job }) {
@@ -55,7 +57,7 @@ function Summary({ job }) {
     ]} />`;
 }
 
-function Changes({ id }) {
+function Log({ id }) {
   const live = useLive("/audit", { job_id: id, limit: 10 });
   return html`<h2>Who has changed it</h2>
     ${live.error?.status === 403
