@@ -161,6 +161,19 @@ def run(row: Row) -> dict[str, Any]:
     }
 
 
+def failures(row: Row) -> dict[str, Any]:
+    """Failures of one kind."""
+    return {
+        "handler": row["handler"],
+        "error": row["error"],
+        "count": row["count"],
+        "first_at": _time(row["first_at"]),
+        "last_at": _time(row["last_at"]),
+        "job_ids": row["job_ids"] or [],
+        "run_ids": row["run_ids"] or [],
+    }
+
+
 def flow(flow_id: str, tasks: Sequence[Row]) -> dict[str, Any]:
     """One start of a flow, from the rows of its tasks."""
     return {

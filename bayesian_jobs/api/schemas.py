@@ -121,6 +121,15 @@ FLOW_TASK = record(
     run_id=maybe(TEXT),
     scheduled_for=maybe(TIME),
 )
+FAILURE = record(
+    handler=maybe(TEXT),
+    error=maybe(TEXT),
+    count=WHOLE,
+    first_at=TIME,
+    last_at=TIME,
+    job_ids=array(TEXT),
+    run_ids=array(TEXT),
+)
 HANDLER = record(
     name=TEXT,
     endpoint=TEXT,
@@ -230,6 +239,7 @@ def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
         "Progress": record(done=NUMBER, total=maybe(NUMBER), text=maybe(TEXT)),
         "Missed": record(until=TIME, count=WHOLE),
         "RunList": page("runs", "Run"),
+        "Failures": record(failures=array(FAILURE), failures_count=WHOLE),
         "Flow": record(flow_id=TEXT, job_id=maybe(TEXT), tasks=array(ref("FlowTask")), tasks_count=WHOLE),
         "FlowTask": FLOW_TASK,
         "Handler": HANDLER,

@@ -347,3 +347,53 @@ def test_a_job_is_deleted_after_a_question_that_escape_answers_with_no(page: Pag
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_text("There are no jobs yet.")).to_be_visible()
     assert ask(base, "GET", "/jobs")["jobs"] == []
+
+
+FAILED = """
+WITH run AS (
+    INSERT INTO runs (run_id, job_id, job_version, job_no, actor, queue, scheduled_for, state, reason)
+    SELECT gen_random_uuid(), job_id, version, job_no, handler, queue, '2026-11-01', 'failed', :error
+    FROM jobs WHERE job_id = :job_id RETURNING run_id, job_id, actor
+)
+INSERT INTO jobs (job_id, handler, state, kwargs)
+SELECT 'entry of ' || job_id, 'ErrorHandler', 'paused', jsonb_build_object(
+    'exc_str', CAST(:error AS text), 'failed_job_id', job_id, 'failed_job_handler', actor, 'run_id', run_id) FROM run
+"""
+
+
+def test_failures_are_grouped_and_all_of_a_kind_are_tried_again(page: Page, base: str, connection: Connection) -> None:
+    page.goto(f"{base}/#/failures")
+    expect(page.get_by_text("Nothing has failed for good")).to_be_visible()
+    for number in range(3):
+        add(base, f"job {number}", periodically="1 week", when="2999-01-01")
+        connection.execute(text(FAILED), {"job_id": f"job {number}", "error": f"ValueError: no release {number}"})
+    connection.execute(text("UPDATE runs SET state = 'cancelled' WHERE job_id = 'job 0'"))
+    ask(base, "POST", "/jobs/job%201/run")  # so that one of the runs cannot be tried again
+    page.reload()
+
+    row = page.get_by_label("Failures", exact=True).locator("tbody tr")
+    expect(row).to_have_count(1)
+    expect(row).to_contain_text("ValueError: no release #")
+    row.get_by_role("button", name="Try again …").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("keyword arguments").fill("{")
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.get_by_role("alert")).to_contain_text("This is no JSON")
+    dialog.get_by_label("keyword arguments").fill('{"text": "repaired"}')
+    dialog.get_by_role("button", name="Try again").click()
+    expect(dialog.get_by_role("status")).to_have_text("2 asked for, 1 refused.")
+
+    again = [run for run in ask(base, "GET", "/runs?state=queued")["runs"] if run["retry_of"]]
+    assert {run["job_id"] for run in again} == {"job 0", "job 2"}
+    assert all(run["kwargs"] == {"text": "repaired"} for run in again)
+
+
+def test_failure_entries_are_removed_after_a_question(page: Page, base: str, connection: Connection) -> None:
+    add(base, "job", periodically="1 week")
+    connection.execute(text(FAILED), {"job_id": "job", "error": "ValueError"})
+    page.goto(f"{base}/#/failures")
+    page.get_by_role("button", name="Remove all entries …").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+
+    expect(page.get_by_text("Nothing has failed for good")).to_be_visible()
+    assert ask(base, "GET", "/jobs?job_type=failed")["jobs"] == []

@@ -165,6 +165,8 @@ def test_the_dashboard_shows_hostile_jobs_and_runs_as_text(
         expect(page.get_by_label("Keyword arguments")).to_contain_text(json.dumps(hostile, ensure_ascii=False))
         page.get_by_label("History").get_by_role("link").first.click()
         expect(page.get_by_label("Traceback")).to_contain_text(hostile)
+    page.goto(f"{base}/#/runs")
+    expect(page.get_by_label("Runs", exact=True).get_by_text(CORPUS[1]).first).to_be_visible()
     assert page.locator("main :is([onerror], [onload], [ontoggle], iframe, script, img, svg)").count() == 0
     assert page.locator("a[href^=javascript], a[href^=data]").count() == 0
     assert page.evaluate("Object.keys(localStorage)") == []

@@ -1,6 +1,7 @@
 // The frame around the screens: where one is, signing in and out, light and dark, the keyboard.
 import { get, token } from "./api.js";
 import { html, render, useEffect, useState } from "./html.js";
+import { Failures } from "./failures.js";
 import { Job } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { Empty, Live } from "./parts.js";
@@ -10,13 +11,14 @@ import { Runs } from "./runs.js";
 import { SignIn } from "./signin.js";
 import { useTheme } from "./theme.js";
 
-const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"]];
+const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"], ["failures", "Failures"]];
 
 function screen({ parts: [name = "jobs", id, ...rest], query }) {
   if (name === "jobs" && !id) return html`<${Jobs} query=${query} />`;
   if (name === "jobs" && !rest.length) return html`<${Job} key=${id} id=${id} />`;
   if (name === "runs" && !id) return html`<${Runs} query=${query} />`;
   if (name === "runs" && !rest.length) return html`<${Run} key=${id} id=${id} />`;
+  if (name === "failures" && !id) return html`<${Failures} />`;
   return html`<h1>Not found</h1><${Empty}>There is no such screen. <a href="#/jobs">To the jobs</a><//>`;
 }
 
