@@ -397,3 +397,46 @@ def test_failure_entries_are_removed_after_a_question(page: Page, base: str, con
 
     expect(page.get_by_text("Nothing has failed for good")).to_be_visible()
     assert ask(base, "GET", "/jobs?job_type=failed")["jobs"] == []
+
+
+def test_a_job_is_added_by_a_form_that_tells_before_when_it_would_run(page: Page, base: str) -> None:
+    page.get_by_role("link", name="Add one").click()
+    page.get_by_label("What it does").select_option("Hostile")
+    expect(page.get_by_label("text")).to_have_value("<img src=x onerror=alert(1)><script>alert(2)</script>")
+    page.get_by_label("text").fill("hello")
+    page.get_by_label("job_id").fill("by form")
+    page.get_by_label("periodically").fill("1 month")
+    expect(page.get_by_role("alert")).to_contain_text("periodically")
+    page.get_by_label("periodically").fill("0 5 * * *")
+    page.get_by_label("when").fill("2999-01-01")
+    expect(page.locator(".upcoming li").first).to_have_text("1 Jan 2999 05:00:00")
+    assert ask(base, "GET", "/jobs")["jobs"] == []
+    page.get_by_role("button", name="Add").click()
+
+    expect(page.get_by_role("heading", name="by form")).to_be_visible()
+    job = ask(base, "GET", "/jobs/by%20form")
+    assert (job["kwargs"], job["periodically"]) == ({"text": "hello"}, "0 5 * * *")
+
+
+def test_a_job_is_edited_only_as_it_was_seen(page: Page, base: str) -> None:
+    add(base, "weekly", periodically="1 week", when="2999-01-01", description="Cleans up")
+    page.goto(f"{base}/#/jobs/weekly")
+    page.get_by_role("link", name="Edit").click()
+    expect(page.get_by_text("Nothing would change.")).to_be_visible()
+    page.get_by_label("periodically").fill("1 day")
+    page.get_by_label("description").fill("")
+    expect(page.get_by_text("1 week → 1 day")).to_be_visible()
+    expect(page.locator(".upcoming li").nth(1)).to_have_text("2 Jan 2999 00:00:00")
+
+    ask(base, "PATCH", "/jobs/weekly", {"priority": 2})
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("alert")).to_contain_text("Somebody else has changed it meanwhile")
+    assert ask(base, "GET", "/jobs/weekly")["periodically"] == "1 week"
+
+    page.reload()
+    page.get_by_label("periodically").fill("1 day")
+    page.get_by_label("description").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="weekly", exact=True)).to_be_visible()
+    job = ask(base, "GET", "/jobs/weekly")
+    assert (job["periodically"], job["description"], job["priority"]) == ("1 day", None, 2)

@@ -22,18 +22,23 @@ let skew = 0;
 // The server's time in milliseconds, as of its last answer: what is late is not judged by this machine's clock.
 export const now = () => Date.now() + skew;
 
+// The ETag of what the API has answered, by the answer.
+export const tags = new WeakMap();
+
 export const get = (path, query) => call("GET", path, { query });
 
-// `once`: an Idempotency-Key, so that the request has one effect however often it is sent.
-export async function call(method, path, { query, body, once } = {}) {
+// `match`: only if what is to be changed still has this ETag. `once`: an Idempotency-Key, so that the request has one effect however often it is sent.
+export async function call(method, path, { query, body, once, match } = {}) {
   const headers = { Accept: "application/json" };
   if (token.get()) headers.Authorization = `Bearer ${token.get()}`;
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (once) headers["Idempotency-Key"] = once;
+  if (match) headers["If-Match"] = match;
   const answer = await send(BASE + path + queryOf(query), { method, headers, body: body && JSON.stringify(body) });
   const date = Date.parse(answer.headers.get("Date"));
   if (date && Math.abs(date - now()) > 2000) skew = date - Date.now();
   const document = await answer.json().catch(() => ({}));
+  if (answer.headers.get("ETag")) tags.set(document, answer.headers.get("ETag"));
   if (answer.ok) return document;
   throw new Problem(answer.status, document.error ?? `The server answered ${answer.status}`, document.errors);
 }

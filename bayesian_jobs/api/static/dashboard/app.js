@@ -1,6 +1,7 @@
 // The frame around the screens: where one is, signing in and out, light and dark, the keyboard.
 import { get, token } from "./api.js";
 import { html, render, useEffect, useState } from "./html.js";
+import { Add, Edit } from "./edit.js";
 import { Failures } from "./failures.js";
 import { Job } from "./job.js";
 import { Jobs } from "./jobs.js";
@@ -16,6 +17,8 @@ const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"], ["failures", "Failures"]];
 function screen({ parts: [name = "jobs", id, ...rest], query }) {
   if (name === "jobs" && !id) return html`<${Jobs} query=${query} />`;
   if (name === "jobs" && !rest.length) return html`<${Job} key=${id} id=${id} />`;
+  if (name === "jobs" && rest[0] === "edit") return html`<${Edit} key=${id} id=${id} />`;
+  if (name === "add") return html`<${Add} query=${query} />`;
   if (name === "runs" && !id) return html`<${Runs} query=${query} />`;
   if (name === "runs" && !rest.length) return html`<${Run} key=${id} id=${id} />`;
   if (name === "failures" && !id) return html`<${Failures} />`;

@@ -17,6 +17,7 @@ export function Changes({ job, refresh }) {
     <${Button} label="Run now" method="POST" path=${`${place}/run`} done=${(answer) => go(`/runs/${answer.run.run_id}`)} />
     ${job.state === "paused" && html`<${Button} label="Resume" method="PUT" path=${place} query=${{ state: "running" }} done=${refresh} />`}
     ${job.state === "running" && html`<button type="button" onClick=${() => setOpen("pause")}>Pause …</button>`}
+    <a class="button" href=${`#/jobs/${encodeURIComponent(job.job_id)}/edit`}>Edit</a>
     <button type="button" class="danger" onClick=${() => setOpen("delete")}>Delete …</button>
   </div>
   ${open === "pause" && html`<${Pause} place=${place} what=${`Pause ${job.job_id}`} close=${close} done=${done} />`}

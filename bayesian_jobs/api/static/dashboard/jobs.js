@@ -42,12 +42,13 @@ function Filters({ query }) {
       <option value="">any</option>
       ${STATES.map((state) => html`<option value=${state}>${state}</option>`)}
     </select></label>
+    <a class="add" href="#/add">Add a job</a>
   </form>`;
 }
 
 function NoJobs({ query }) {
   if (Object.keys(query).length) return html`<${Empty}>No job fits. <a href="#/jobs">Show all jobs</a><//>`;
-  return html`<${Empty}>There are no jobs yet. <a href="api/v1/ui/">Add one in Swagger UI</a>, or put a file into the folder of
+  return html`<${Empty}>There are no jobs yet. <a href="#/add">Add one</a>, or put a file into the folder of
     default jobs.<//>`;
 }
 

@@ -48,6 +48,7 @@ export function Trouble({ error, stale }) {
 function advice({ status }) {
   if (status === 0) return "Is it running, and is the network up? This page tries again by itself.";
   if (status === 403) return "Sign out, and sign in with a token that has this scope.";
+  if (status === 412) return "Somebody else has changed it meanwhile: load this page again to see how, and edit that.";
   if (status === 429) return "This page tries again by itself.";
   if (status === 404) return "It may have been removed since.";
   if (status >= 500) return "bayesian-jobs doctor tells what is wrong. This page tries again by itself.";
