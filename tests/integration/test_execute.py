@@ -220,12 +220,21 @@ def test_a_run_that_takes_longer_than_its_time_limit_fails(executing):
     assert run["reason"].startswith("dramatiq.middleware.time_limit.TimeLimitExceeded")
 
 
+@pytest.fixture
+def _new_lock_afterwards() -> Iterator[None]:
+    """This process takes it at its end, and would wait for ever if it had been left locked."""
+    yield
+    logging.lastResort.createLock()
+
+
+@pytest.mark.usefixtures("_new_lock_afterwards")
 def test_a_run_that_is_interrupted_while_it_logs_keeps_no_other_thread_from_logging(executing):
     assert executing.run(InterruptedWhileLogging)["state"] == "failed"
     assert logging.lastResort.lock.acquire(timeout=10)
     logging.lastResort.release()
 
 
+@pytest.mark.usefixtures("_new_lock_afterwards")
 def test_a_message_that_is_interrupted_while_it_logs_keeps_no_other_thread_from_logging(executing):
     @dramatiq.actor(broker=executing.broker)
     def interrupted() -> None:
