@@ -440,3 +440,18 @@ def test_a_job_is_edited_only_as_it_was_seen(page: Page, base: str) -> None:
     expect(page.get_by_role("heading", name="weekly", exact=True)).to_be_visible()
     job = ask(base, "GET", "/jobs/weekly")
     assert (job["periodically"], job["description"], job["priority"]) == ("1 day", None, 2)
+
+
+def test_the_service_is_paused_and_resumed_and_who_is_missing_is_told(page: Page, base: str) -> None:
+    page.goto(f"{base}/#/service")
+    expect(page.get_by_role("alert")).to_contain_text("no scheduler is alive; no worker is alive")
+    page.get_by_role("button", name="Pause everything …").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Why").fill("the database moves")
+    dialog.get_by_role("button", name="Pause").click()
+
+    expect(page.get_by_text("the database moves")).to_be_visible()
+    assert ask(base, "GET", "/service/state") == {"state": "paused", "reason": "the database moves"}
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause everything …")).to_be_visible()
+    assert ask(base, "GET", "/service/state") == {"state": "running"}

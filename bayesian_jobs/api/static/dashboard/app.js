@@ -9,10 +9,11 @@ import { Empty, Live } from "./parts.js";
 import { usePlace } from "./place.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
+import { Service } from "./service.js";
 import { SignIn } from "./signin.js";
 import { useTheme } from "./theme.js";
 
-const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"], ["failures", "Failures"]];
+const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"], ["failures", "Failures"], ["service", "Service"]];
 
 function screen({ parts: [name = "jobs", id, ...rest], query }) {
   if (name === "jobs" && !id) return html`<${Jobs} query=${query} />`;
@@ -22,6 +23,7 @@ function screen({ parts: [name = "jobs", id, ...rest], query }) {
   if (name === "runs" && !id) return html`<${Runs} query=${query} />`;
   if (name === "runs" && !rest.length) return html`<${Run} key=${id} id=${id} />`;
   if (name === "failures" && !id) return html`<${Failures} />`;
+  if (name === "service" && !id) return html`<${Service} />`;
   return html`<h1>Not found</h1><${Empty}>There is no such screen. <a href="#/jobs">To the jobs</a><//>`;
 }
 
