@@ -12,7 +12,7 @@ const OPTIONS = ["periodically", "timezone", "when", "end", "jitter", "misfire_g
 const RUNS = [
   ["Fire time", (run) => html`<a href=${`#/runs/${run.run_id}`}><${Time} at=${run.scheduled_for} /></a>`],
   ["State", (run) => html`<${State} of=${run.state} />`],
-  ["Took", (run) => (run.started_at && run.finished_at ? between(run.started_at, run.finished_at) : "–")],
+  ["Took", (run) => html`<span class="length">${run.started_at && run.finished_at ? between(run.started_at, run.finished_at) : "–"}</span>`],
   ["Reason", (run) => html`<bdi class="one-line">${run.reason ?? (run.requested ? "on request" : "")}</bdi>`],
 ];
 const CHANGES = [

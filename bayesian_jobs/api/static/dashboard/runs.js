@@ -10,7 +10,7 @@ const COLUMNS = [
   ["Due", (run) => html`<a href=${`#/runs/${run.run_id}`}><${Time} at=${run.scheduled_for} /></a>`],
   ["Job", (run) => html`<${Job} id=${run.job_id} /><small><bdi>${run.actor}</bdi></small>`],
   ["State", (run) => html`<${State} of=${run.state} />${run.missed && html`<small>${run.missed.count} fire times</small>`}`],
-  ["Took", (run) => (run.started_at && run.finished_at ? between(run.started_at, run.finished_at) : "–")],
+  ["Took", (run) => html`<span class="length">${run.started_at && run.finished_at ? between(run.started_at, run.finished_at) : "–"}</span>`],
   ["Reason", (run) => html`<bdi class="one-line">${run.reason ?? (run.requested ? "on request" : "")}</bdi>`],
 ];
 
