@@ -5,7 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import falcon
-from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DatabaseError, DBAPIError, InternalError, OperationalError, ProgrammingError
 
 from bayesian_jobs.api import media
 from bayesian_jobs.errors import (
@@ -19,6 +19,7 @@ from bayesian_jobs.errors import (
     shortened,
 )
 from bayesian_jobs.handlers.faults import at_most, is_more, named
+from bayesian_jobs.store.engine import is_lost
 
 MEDIA_TYPE = "application/problem+json"
 MAX_REASON = 1000
@@ -33,6 +34,7 @@ def install(app: falcon.App[falcon.Request, falcon.Response]) -> None:
     """Make every error of `app` a problem document; an unforeseen one is logged, and told without detail."""
     app.set_error_serializer(_serialize)
     app.add_error_handler(Exception, _unforeseen)
+    app.add_error_handler(DatabaseError, _perhaps_lost)
     app.add_error_handler(OperationalError, _database_unavailable)
     app.add_error_handler(ProgrammingError, _statement_refused)
     app.add_error_handler(InternalError, _perhaps_read_only)
@@ -121,8 +123,12 @@ def _key_reused(req: falcon.Request, resp: falcon.Response, error: KeyReused, pa
     answer(resp, 422, str(error))
 
 
+def _perhaps_lost(req: falcon.Request, resp: falcon.Response, error: DatabaseError, params: dict[str, Any]) -> None:
+    (_database_unavailable if is_lost(error) else _unforeseen)(req, resp, error, params)
+
+
 def _database_unavailable(
-    req: falcon.Request, resp: falcon.Response, error: OperationalError, params: dict[str, Any]
+    req: falcon.Request, resp: falcon.Response, error: DBAPIError, params: dict[str, Any]
 ) -> None:
     reason = " ".join(str(error.orig).split())
     log.warning("%s %s: the database did not answer: %s", req.method, shortened(req.path), reason)

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.domain.flow import Flow
 from bayesian_jobs.domain.progress import Progress
@@ -27,7 +27,7 @@ from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.interrupt import Cancellation, free_logging
 from bayesian_jobs.store.claims import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
-from bayesian_jobs.store.engine import behave_as_hot, run_transaction
+from bayesian_jobs.store.engine import behave_as_hot, is_busy, is_lost, run_transaction
 from bayesian_jobs.store.flows import start_flow
 from bayesian_jobs.store.runs import NewMessage, send_messages
 
@@ -201,7 +201,9 @@ def commit(execution: Execution) -> Outcome | None:
             execution.opened.commit()
         else:
             log.warning("run %s was taken over by another attempt; its work is undone", execution.run_id)
-    except (OperationalError, InterfaceError) as error:
+    except DBAPIError as error:
+        if not (is_lost(error) or is_busy(error)):
+            raise
         # Whether it was committed is not known. If it was, this report finds the run ended and changes nothing.
         line, traceback = describe_exception(error)
         if execution.run.recoveries >= MAX_RECOVERIES:

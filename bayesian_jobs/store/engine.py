@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from psycopg2 import DatabaseError
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import TransactionRollbackError
 from sqlalchemy import Connection, Engine, create_engine, event, text
@@ -126,5 +127,7 @@ def is_busy(error: BaseException) -> bool:
 
 
 def is_lost(error: DBAPIError) -> bool:
-    """Whether the connection to the database is gone, rather than one statement refused."""
-    return isinstance(error, (OperationalError, InterfaceError)) and not is_busy(error)
+    """Whether the connection to the database is gone, rather than one statement refused. Of some that break off, the
+    driver knows no more than that there is no answer: its most general error, without an SQLSTATE."""
+    unanswered = type(error.orig) is DatabaseError and error.orig.pgcode is None
+    return unanswered or (isinstance(error, (OperationalError, InterfaceError)) and not is_busy(error))

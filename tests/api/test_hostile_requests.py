@@ -3,9 +3,11 @@
 import io
 import json
 
+import psycopg2
 import pytest
 from api_steps import HOST, assert_problem
 from falcon import testing
+from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.api import jobs
 
@@ -169,6 +171,34 @@ def test_a_method_that_a_path_does_not_have_is_told(offline: testing.TestClient,
 @pytest.mark.parametrize("path", ["/liveness", "/readiness", "/handlers", "/openapi.json", "/service/state", "/runs"])
 def test_unknown_parameters_are_refused_everywhere(offline: testing.TestClient, path: str) -> None:
     assert "nonsense" in assert_problem(offline.simulate_get(f"/api/v1{path}?nonsense=1"), 400)["error"]
+
+
+@pytest.mark.parametrize("kind", [psycopg2.OperationalError, psycopg2.DatabaseError])
+def test_a_database_that_breaks_off_is_unavailable_whatever_the_driver_makes_of_it(
+    client: testing.TestClient, monkeypatch: pytest.MonkeyPatch, kind: type[psycopg2.Error]
+) -> None:
+    def break_off(*args: object, **kwargs: object) -> None:
+        raise broken_off(kind)
+
+    monkeypatch.setattr(jobs.store, "get_job", break_off)
+    answer = client.simulate_get("/api/v1/jobs/a")
+    assert "does not answer" in assert_problem(answer, 503)["error"]
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_an_error_of_the_database_that_says_what_it_is_is_unforeseen(
+    client: testing.TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise broken_off(psycopg2.errors.DataException)
+
+    monkeypatch.setattr(jobs.store, "get_job", fail)
+    assert_problem(client.simulate_get("/api/v1/jobs/a"), 500)
+
+
+def broken_off(kind: type[psycopg2.Error]) -> Exception:
+    """An error of SQLAlchemy around one of the driver's, which knows no SQLSTATE."""
+    return DBAPIError.instance("SELECT", None, kind("server closed the connection unexpectedly"), psycopg2.Error)
 
 
 def test_an_unforeseen_error_is_logged_and_not_told(

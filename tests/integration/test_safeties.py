@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
+import psycopg2
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -276,6 +277,18 @@ def test_a_run_whose_commit_got_no_answer_is_tried_again_only_so_often(queued, r
         came_of_it = execute.commit(execution)
     assert isinstance(came_of_it, outcome)
     assert getattr(came_of_it, "lost", True)
+
+
+def test_a_commit_of_which_the_driver_only_knows_that_it_got_no_answer_is_no_failure(queued, monkeypatch):
+    def break_off(*_):
+        raise DBAPIError.instance(
+            "COMMIT", None, psycopg2.DatabaseError("server closed the connection"), psycopg2.Error
+        )
+
+    monkeypatch.setattr(execute, "finish_runs", break_off)
+    with execution_of(queued.claim_one(), queued.engine) as execution:
+        execution.connection.execute(text("SELECT 1"))
+        assert isinstance(execute.commit(execution), HandedBack)
 
 
 def test_the_end_of_a_transactional_run_is_planned_as_look_ups_and_limited(queued, database_url, monkeypatch):
