@@ -8,12 +8,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+NOWHERE = "postgresql://127.0.0.1:1/none"
+"""Or `--print-config`, which loads the application, would start an embedded server."""
 
 
 def gunicorn(*options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "gunicorn", "--config", str(ROOT / "gunicorn.conf.py"), *options],
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "JOBS_PORT": "1", **variables},
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "JOBS_PORT": "1",
+            "DATABASE_URL": NOWHERE,
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=60,
