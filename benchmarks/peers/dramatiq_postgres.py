@@ -3,6 +3,8 @@
 # ///
 """Dramatiq on PostgreSQL by dramatiq-postgres, with its own defaults.
 
+https://github.com/danielgatis/dramatiq-postgres
+
 Messages are claimed in batches and acknowledged one by one, each a transaction. An acknowledgement deletes the message:
 nothing tells afterwards that it was there. The messages are written in bulk, as `send` would write them.
 """
