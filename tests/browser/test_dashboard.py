@@ -339,6 +339,7 @@ def test_a_job_is_deleted_after_a_question_that_escape_answers_with_no(page: Pag
     add(base, "weekly", periodically="1 week")
     page.goto(f"{base}/#/jobs/weekly")
     page.get_by_role("button", name="Delete …").click()
+    expect(page.get_by_role("dialog")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.get_by_role("dialog")).to_have_count(0)
     assert ask(base, "GET", "/jobs/weekly")["state"] == "running"
