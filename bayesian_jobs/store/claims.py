@@ -194,6 +194,7 @@ class ClaimedRun(NamedTuple):
 
 
 FIELDS = len(ClaimedRun._fields)
+ATTEMPT = ClaimedRun._fields.index("attempt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ def claim_runs(
     Takes the service lock (shared) and row locks on the runs; skips runs that others have locked. `holding` are the
     runs that the process holds already. `tell`: notify the schedulers that somebody holds runs.
     """
-    rows = claim_statement.run(
+    rows = claim_statement.tuples(
         connection,
         {
             "process_no": process_no,
@@ -240,14 +241,15 @@ def claim_runs(
     return claim_from(rows)
 
 
-def claim_from(rows: Sequence[Any]) -> Claim:
+def claim_from(rows: Sequence[tuple[Any, ...]]) -> Claim:
     """What the rows of a statement of `claim_of` tell."""
-    started = [row for row in rows if row.attempt is not None]
+    started = [row for row in rows if row[ATTEMPT] is not None]
+    held, told = started[0][FIELDS:] if started else (True, 0)
     return Claim(
         started=[ClaimedRun._make(row[:FIELDS]) for row in started],
-        rejected=[(row.run_id, row.scheduled_for) for row in rows if row.attempt is None],
-        held=not started or started[0].held is not None,
-        told=bool(started) and started[0].told > 0,
+        rejected=[(row[0], row[1]) for row in rows if row[ATTEMPT] is None],
+        held=held is not None,
+        told=told > 0,
     )
 
 

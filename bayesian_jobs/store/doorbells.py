@@ -105,7 +105,7 @@ def start_runs(
     again.
     """
     run_ids, scheduled_fors = zip(*told_of, strict=True)
-    rows = start_statement.run(
+    rows = start_statement.tuples(
         connection,
         {
             "process_no": process_no,
