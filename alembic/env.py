@@ -11,7 +11,7 @@ from alembic import context
 from bayesian_jobs.embedded.server import EmbeddedPostgres
 from bayesian_jobs.settings import load
 from bayesian_jobs.store.engine import SESSION, connect_arguments
-from bayesian_jobs.store.migrations import check_server
+from bayesian_jobs.store.migrations import check_server, is_newer, revision_of
 from bayesian_jobs.store.tables import metadata
 
 MIGRATION_LOCK = 0x6A6F6273  # "jobs"
@@ -36,10 +36,13 @@ def is_ours(name: str | None, type_: str, parent_names: dict[str, str | None]) -
 def migrate(url: str) -> None:
     # All in one transaction behind one lock: whoever comes second waits, and then finds nothing left to do.
     # Its statements may take long, but if this process freezes between them, it must not hold the tables for ever.
-    limits = connect_arguments("migrate", SESSION | {"statement_timeout": "0", "lock_timeout": "60s"})
+    limits = connect_arguments("migrate", SESSION | {"statement_timeout": "0", "lock_timeout": "0"})
     with create_engine(url, poolclass=NullPool, connect_args=limits).begin() as connection:
         check_server(connection)
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        if context.config.attributes.get("keep_newer") and is_newer(revision_of(connection)):
+            return
+        connection.execute(text("SET LOCAL lock_timeout = '2s'"))
         context.configure(connection=connection, target_metadata=metadata, include_name=is_ours)
         with context.begin_transaction():
             context.run_migrations()

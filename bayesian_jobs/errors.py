@@ -159,6 +159,14 @@ class ServerTooOld(BayesianJobsError):
         super().__init__(f"The server is PostgreSQL {major}, which is too old: upgrade it to {oldest} or later")
 
 
+class TablesBusy(BayesianJobsError):
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"For {seconds:.0f} s others have held tables that the migration needs; nothing has changed. Somebody has a"
+            " transaction open: pg_stat_activity tells by xact_start which. Migrate again when it has ended"
+        )
+
+
 class BrokerLost(BayesianJobsError):
     """Redis or RabbitMQ cannot be reached, or refuses; trying again may help."""
 

@@ -7,6 +7,7 @@ moment.
 
 from collections.abc import Iterable
 from datetime import timedelta
+from random import uniform
 from threading import get_ident
 from typing import Any
 
@@ -29,8 +30,9 @@ from bayesian_jobs.interrupt import Cancellation, free_logging
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.store.runs import NewMessage, any_open, cancel_queued, is_uuid, send_messages
 
-UNKNOWN_ACTOR_DELAY = timedelta(seconds=5)
-"""A run for an actor that this worker does not know waits this long for a worker that does."""
+UNKNOWN_ACTOR_DELAYS = (1.0, 5.0)
+"""Seconds, at least and at most, for which a run of an actor that this worker does not know waits for a worker that
+does. All the same time would bring all of them back to whoever was idle then, again and again."""
 JOIN_POLL = 0.05
 
 
@@ -207,7 +209,8 @@ class PostgresConsumer(Consumer):
         if run.actor not in self._broker.actors:
             reason = f"This worker knows no actor {run.actor!r}."
             self._broker.logger.warning("run %s: %s", run.run_id, reason)
-            self._broker.handover.report(run, HandedBack(reason, UNKNOWN_ACTOR_DELAY, begun=False))
+            delay = timedelta(seconds=uniform(*UNKNOWN_ACTOR_DELAYS))  # noqa: S311
+            self._broker.handover.report(run, HandedBack(reason, delay, begun=False))
             return None
         try:
             return RunProxy(run)

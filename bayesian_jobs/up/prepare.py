@@ -44,7 +44,7 @@ def usable_database(settings: Settings) -> Iterator[Settings]:
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Raises DatabaseUnreachable, RevisionUnreachable, ServerTooOld."""
+    """Raises DatabaseUnreachable, RevisionUnreachable, ServerTooOld, TablesBusy."""
     url = settings.database_url
     assert url is not None
     try:

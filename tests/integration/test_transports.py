@@ -17,6 +17,7 @@ from waiting import wait_for
 from bayesian_jobs.broker.postgres import PostgresBroker
 from bayesian_jobs.broker.transports import make_transport
 from bayesian_jobs.broker.transports import sender as sender_module
+from bayesian_jobs.broker.transports import source as source_module
 from bayesian_jobs.broker.transports.sender import Sender
 from bayesian_jobs.errors import BrokerLost
 from bayesian_jobs.lifecycle import edit
@@ -354,6 +355,24 @@ def test_a_broker_that_is_lost_for_a_while_and_comes_back_empty_loses_and_double
     assert sorted(seen) == list(range(40))
     assert {run["attempt"] for run in service.runs()} == {1}
     gc.collect()  # While the warning is ignored.
+
+
+def test_what_was_to_be_started_when_the_connection_was_lost_is_tried_again_on_the_next_one(
+    service, broker, seen, database_url, server, monkeypatch
+):
+    monkeypatch.setattr(sender_module, "AGAIN_AFTER", timedelta(hours=1))
+    losing = iter([True])
+
+    def start_runs_once_lost(connection, *arguments, **options):
+        if next(losing, False):
+            connection.connection.driver_connection.close()
+        return start_runs(connection, *arguments, **options)
+
+    monkeypatch.setattr(source_module, "start_runs", start_runs_once_lost)
+    with sending(database_url, server), working(broker):
+        send(broker, 1, 2, 3)
+        broker.join("default", timeout=LONG)
+    assert sorted(seen) == [1, 2, 3]
 
 
 def test_what_is_no_doorbell_does_not_keep_doorbells_from_coming(

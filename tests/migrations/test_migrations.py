@@ -8,7 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
+from waiting import wait_for
 
 from alembic import command
 from bayesian_jobs import cli
@@ -59,6 +61,62 @@ def test_a_database_is_current_only_when_it_is_at_the_newest_revision(empty_data
     migrations.upgrade(url)
     assert is_current(url)
     migrations.downgrade(url, "base")
+    assert not is_current(url)
+
+
+def as_if_a_newer_version_had_migrated(url):
+    with create_engine(url, poolclass=NullPool).begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+
+def test_what_a_newer_version_has_migrated_is_current_and_is_left_as_it_is(empty_database_url, monkeypatch, capsys):
+    url = empty_database_url
+    migrations.upgrade(url)
+    as_if_a_newer_version_had_migrated(url)
+    assert is_current(url)
+    monkeypatch.setenv("DATABASE_URL", url)
+    assert cli.main(["migrate"]) == 0
+    assert capsys.readouterr() == ("", "")
+    assert cli.main(["migrate", "--to", "0003"]) == 1
+    assert "cannot be brought to revision '0003'" in capsys.readouterr().err
+
+
+def test_a_migration_lets_others_go_on_between_its_tries_for_a_lock(empty_database_url, caplog):
+    url = empty_database_url
+    migrations.upgrade(url, "0013")
+    engine = create_engine(url, poolclass=NullPool)
+    with ThreadPoolExecutor() as pool, engine.connect() as reader:
+        reader.exec_driver_sql("SELECT FROM runs")
+        migrating = pool.submit(migrations.upgrade, url)
+        wait_for(lambda: "others hold tables" in caplog.text, tries=2000)
+        with engine.begin() as other:  # behind no migration that waits
+            other.exec_driver_sql("SET lock_timeout = '50ms'")
+            wait_for(lambda: can_read_runs(other))
+        assert not migrating.done()
+        assert not is_current(url)
+        reader.rollback()
+        migrating.result(timeout=60)
+    assert is_current(url)
+
+
+def can_read_runs(connection):
+    try:
+        with connection.begin_nested():
+            connection.exec_driver_sql("SELECT FROM runs")
+    except OperationalError:
+        return False
+    return True
+
+
+def test_a_migration_that_gets_no_lock_at_all_says_so_and_has_changed_nothing(empty_database_url, monkeypatch, capsys):
+    url = empty_database_url
+    migrations.upgrade(url, "0013")
+    monkeypatch.setattr(migrations, "TRY_FOR", 1.0)
+    monkeypatch.setenv("DATABASE_URL", url)
+    with create_engine(url, poolclass=NullPool).connect() as reader:
+        reader.exec_driver_sql("SELECT FROM runs")
+        assert cli.main(["migrate"]) == 1
+    assert "others have held tables that the migration needs; nothing has changed" in capsys.readouterr().err
     assert not is_current(url)
 
 

@@ -124,6 +124,23 @@ class Fleet:
         )
         assert wrong == 0
 
+    def check_each_fire_time_once(self) -> None:
+        """I1, I2, I3: the fire times from the first to the last one settled are each in exactly one record."""
+        jobs = self.sql(
+            "SELECT job_no, starts_at, coalesce(next_run_at, starts_at + interval '1 second') AS next_run_at FROM jobs"
+            " WHERE handler <> 'ErrorHandler'"
+        )
+        records = self.sql("SELECT job_no, scheduled_for, missed_count FROM runs WHERE job_no IS NOT NULL")
+        recorded = {job.job_no: [] for job in jobs}
+        for record in records:
+            first = (record.scheduled_for.timestamp(), record.missed_count or 1)
+            recorded[record.job_no].append(first)
+        for job in jobs:
+            begun = job.starts_at.timestamp()
+            seen = [round(at - begun) + n for at, count in recorded[job.job_no] for n in range(count)]
+            expected = round(job.next_run_at.timestamp() - begun)
+            assert sorted(seen) == list(range(expected)), f"job {job.job_no}: {sorted(seen)}"
+
     def stop(self) -> None:
         for process in self.processes:
             if process.poll() is None:

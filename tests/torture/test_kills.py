@@ -87,7 +87,7 @@ def test_with_two_schedulers_and_two_workers_one_of_each_killed_nothing_is_lost_
     fleet.wait_until(lambda: fleet.states().get("succeeded", 0) > 500, "the others go on")
     fleet.sql("UPDATE jobs SET state = 'paused'")
     fleet.wait_until(lambda: not {"queued", "running"} & set(fleet.states()), "all runs have ended")
-    check_every_fire_time_is_accounted_for_once(fleet)
+    fleet.check_each_fire_time_once()
     fleet.check_each_effect_once()
     assert {state for state in fleet.states()} <= {"succeeded", "missed", "skipped", "cancelled"}
 
@@ -101,7 +101,7 @@ def test_schedulers_that_are_killed_over_and_over_create_each_run_exactly_once(f
         fleet.kill(scheduler)
     fleet.start_ready("scheduler")
     fleet.wait_until(lambda: fleet.states().get("queued") == 4 * 3000, "all are dispatched")
-    check_every_fire_time_is_accounted_for_once(fleet)
+    fleet.check_each_fire_time_once()
 
 
 def test_a_worker_that_is_told_to_stop_ends_its_runs_and_loses_none(fleet):
@@ -132,22 +132,5 @@ def test_all_go_on_when_every_database_session_is_ended(fleet):
         fleet.wait_until(lambda before=before: fleet.states().get("succeeded", 0) > before + 50, "they go on")
     fleet.sql("UPDATE jobs SET state = 'paused'")
     fleet.wait_until(lambda: not {"queued", "running"} & set(fleet.states()), "all runs have ended")
-    check_every_fire_time_is_accounted_for_once(fleet)
+    fleet.check_each_fire_time_once()
     fleet.check_each_effect_once()
-
-
-def check_every_fire_time_is_accounted_for_once(fleet):
-    """I1, I2, I3: the fire times from the first to the last one settled are each in exactly one record."""
-    jobs = fleet.sql(
-        "SELECT job_no, starts_at, coalesce(next_run_at, starts_at + interval '1 second') AS next_run_at FROM jobs"
-        " WHERE handler <> 'ErrorHandler'"
-    )
-    records = fleet.sql("SELECT job_no, scheduled_for, missed_count FROM runs WHERE job_no IS NOT NULL")
-    recorded = {job.job_no: [] for job in jobs}
-    for record in records:
-        first = (record.scheduled_for.timestamp(), record.missed_count or 1)
-        recorded[record.job_no].append(first)
-    for job in jobs:
-        seen = [round(at - job.starts_at.timestamp()) + n for at, count in recorded[job.job_no] for n in range(count)]
-        expected = round(job.next_run_at.timestamp() - job.starts_at.timestamp())
-        assert sorted(seen) == list(range(expected)), f"job {job.job_no}: {sorted(seen)}"

@@ -12,7 +12,7 @@ from bayesian_jobs.broker.transports.transport import Transport
 from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.membership import HOLDING
 from bayesian_jobs.store.claims import Claim
-from bayesian_jobs.store.doorbells import start_runs
+from bayesian_jobs.store.doorbells import RunAt, start_runs
 
 CLOSE_WITHIN = 5.0
 
@@ -20,8 +20,9 @@ CLOSE_WITHIN = 5.0
 class DoorbellSource:
     """Starts the runs that doorbells name; it looks for none itself.
 
-    A doorbell whose run does not start now (it has started already, the service is paused, somebody holds its row, the
-    transaction fails) is done with: the run is told of again.
+    A doorbell whose run does not start now (it has started already, the service is paused, somebody holds its row) is
+    done with, as those of a transaction that fails: the run is told of again. If the connection is lost, they are tried
+    once more on the next one.
     """
 
     at = math.inf
@@ -30,10 +31,14 @@ class DoorbellSource:
         self._transport = transport
         self._prefetch = 2 * threads  # as Dramatiq's own workers have it
         self._inbox = Inbox(bell)
+        self._tried: list[RunAt] = []
+        self._again: list[RunAt] = []
         self._receivers: dict[str, Receiver] = {}
 
     def begin_anew(self) -> None:
-        """Doorbells come by themselves."""
+        """Whether the last ones have started before the connection was lost, nobody knows: to try again does no
+        harm."""
+        self._again, self._tried = self._tried, []
 
     def notified(self) -> None:
         """Whoever tells of runs hears that too."""
@@ -42,7 +47,11 @@ class DoorbellSource:
         """What was to be started is told of again."""
 
     def has_news(self, queues: set[str]) -> bool:
-        return not self._inbox.is_empty or not queues <= self._receivers.keys()
+        return self._has_some or not queues <= self._receivers.keys()
+
+    @property
+    def _has_some(self) -> bool:
+        return bool(self._again) or not self._inbox.is_empty
 
     def is_worth_looking(self, connection: Connection, demand: Demand) -> bool:
         for queue in demand.queues:
@@ -50,12 +59,15 @@ class DoorbellSource:
                 self._receivers[queue] = Receiver(self._transport, queue, self._inbox, self._prefetch)
                 self._receivers[queue].start()
         self._inbox.want(demand.is_for_runs)
-        return demand.is_for_runs and not self._inbox.is_empty
+        return demand.is_for_runs and self._has_some
 
     def claim(
         self, connection: Connection, demand: Demand, process_no: int, holding: Sequence[str], *, tell: bool
     ) -> Claim:
-        told_of = self._inbox.take(demand.idle + demand.ahead)
+        limit = demand.idle + demand.ahead
+        again, self._again = self._again[:limit], self._again[limit:]
+        self._tried = self._inbox.take(limit - len(again))
+        told_of = again + self._tried
         if not told_of:  # A receiver has given them back meanwhile.
             return Claim([], [], held=True)
         return start_runs(

@@ -20,7 +20,7 @@ def main() -> int:
     place.mkdir(parents=True, exist_ok=True)
     place.chmod(0o755)
     if arguments.recovery:
-        return measure_recovery(place, arguments.recovery, arguments.seed)
+        return measure_recovery(place, arguments.recovery, arguments.seed, arguments.transport)
     size = Size(arguments.schedulers, arguments.workers, arguments.apis, transport=arguments.transport)
     order = Order(arguments.seed, arguments.minutes * 60, arguments.jobs, size)
     print(f"torture with --seed {order.seed}; logs and evidence in {place}", flush=True)
@@ -32,11 +32,12 @@ def main() -> int:
     return 0 if outcome.held else 1
 
 
-def measure_recovery(place: Path, times: int, seed: int) -> int:
+def measure_recovery(place: Path, times: int, seed: int, transport: str) -> int:
     measured = []
-    for each in recovery.measure(place, times, seed):
+    for each in recovery.measure(place, times, seed, transport):
         print(f"{each.fault}: {' '.join(f'{seconds:.2f}' for seconds in each.seconds)}", flush=True)
         measured.append(each)
+    print(f"messages carried by {transport}")
     print("\n".join(recovery.table(measured)))
     return 0
 

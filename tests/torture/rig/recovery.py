@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -48,14 +48,15 @@ class Measured:
     seconds: list[float]
 
 
-def measure(place: Path, times: int, seed: int) -> Iterator[Measured]:
+def measure(place: Path, times: int, seed: int, transport: str) -> Iterator[Measured]:
     """Raises RuntimeError if the service does not recover at all, or a late report has changed anything."""
-    fleet, random = Fleet(place, Size(schedulers=2, workers=2, apis=0)), Random(seed)
+    fleet = Fleet(place, Size(schedulers=2, workers=2, apis=0, transport=transport))
+    random = Random(seed)
     try:
         fleet.start()
         jobs.insert(fleet.sql, list(steady()))
         fleet.wait_until(lambda: len(marks(fleet, "steady-")) > 100, "the work has begun")
-        for fault, what, promised, scene in SCENES:
+        for fault, what, promised, scene in SCENES if fleet.broker is None else (*SCENES, BROKER_SCENE):
             yield Measured(fault, what, promised, [repetition(scene, fleet, random) for _ in range(times)])
     finally:
         fleet.stop()
@@ -106,19 +107,35 @@ def killed_scheduler(fleet: Fleet, random: Random) -> float:
 
 
 def restarted_postgres(fleet: Fleet, random: Random) -> float:
-    """Until the last start that was not on time, or the first one if all were."""
+    before = now(fleet)
     fleet.postgres.restart("immediate")
+    return until_on_time(fleet, before)
+
+
+def restarted_broker(fleet: Fleet, random: Random) -> float:
+    assert fleet.broker is not None
+    before = now(fleet)
+    fleet.broker.stop()
+    fleet.broker.start()
+    return until_on_time(fleet, before)
+
+
+def until_on_time(fleet: Fleet, before: datetime) -> float:
+    """From now, when what was restarted answers, until the last start that was not on time, or the first one if all
+    were. What was due in the second before the fault counts as well."""
     since = now(fleet)
-    starts = starts_after(fleet, since, WATCHED_AFTER_A_RESTART)
-    return max([after for after, late in starts if late > ON_TIME], default=starts[0][0])
+    starts = starts_after(fleet, since, WATCHED_AFTER_A_RESTART, due_since=before - timedelta(seconds=1))
+    first = min(after for after, _ in starts if after > 0)
+    return max([first, *(after for after, late in starts if late > ON_TIME)])
 
 
 SCENES: tuple[tuple[str, str, float | None, Scene], ...] = (
     ("worker, SIGKILL", "its run begins again", 2.0, killed_worker),
     ("worker, SIGSTOP", "its run begins again; its late report is refused", 11.0, frozen_worker),
     ("scheduler, SIGKILL", "lateness of the latest start", 1.0, killed_scheduler),
-    ("PostgreSQL, immediate restart", "all starts are on time again", 5.0, restarted_postgres),
+    ("PostgreSQL, immediate restart", "all starts are on time, from its first answer", 5.0, restarted_postgres),
 )
+BROKER_SCENE = ("broker, restarted empty", "all starts are on time, from its first answer", 5.0, restarted_broker)
 
 
 def at_work(fleet: Fleet) -> tuple[str, Replica]:
@@ -149,12 +166,14 @@ def marks(fleet: Fleet, job: str) -> list[Mark]:
     return read_marks(line for line in lines if line.split(" ", 5)[-1].startswith(job))
 
 
-def starts_after(fleet: Fleet, since: datetime, seconds: float) -> list[tuple[float, float]]:
-    """Of each start for the fire times of so many seconds: how many seconds after `since`, and how late."""
+def starts_after(
+    fleet: Fleet, since: datetime, seconds: float, due_since: datetime | None = None
+) -> list[tuple[float, float]]:
+    """Of each start for the fire times of so many seconds from now: how many seconds after `since`, and how late."""
     time.sleep(seconds)
     until = now(fleet)
     fleet.wait_until(lambda: fleet.sql(UNSTARTED, until, until) == [(0, 0)], "all that was due has started")
-    return [(after, late) for after, late in fleet.sql(STARTS, since, since, until)]
+    return [(after, late) for after, late in fleet.sql(STARTS, since, due_since or since, until)]
 
 
 def now(fleet: Fleet) -> datetime:
