@@ -15,8 +15,8 @@ from psycopg2.extensions import cursor as Cursor
 from sqlalchemy import Engine, event
 
 PREPARED = re.compile(r"EXECUTE bayesian_jobs_(\w+)")
-OF_THE_DRIVER = re.compile(r"SELECT t\.oid|select |show |SELECT 1$")
-"""What SQLAlchemy asks of a new session, or of one that it takes from the pool: no step of the service."""
+OF_THE_DRIVER = re.compile(r"SELECT t\.oid|select |show |SELECT 1$|SELECT pg_backend_pid")
+"""What is asked of a new session, or of one that SQLAlchemy takes from the pool: no step of the service."""
 LOST = "server closed the connection unexpectedly"
 
 At = Callable[[str, "FaultySession | None"], None]

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+import psycopg2
 from psycopg2 import DatabaseError
 from psycopg2.errors import LockNotAvailable, QueryCanceled
 from psycopg2.extensions import TransactionRollbackError
+from psycopg2.extensions import connection as Session
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
@@ -83,9 +85,25 @@ def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -
         json_deserializer=read_json,
         connect_args=connect_arguments(name, SESSION | SHORT | LOOK_UPS_ONLY if hot else SESSION),
     )
+    event.listen(engine, "connect", check_that_it_is_a_session)
     if not hot:
         event.listen(engine, "connect", read_as_near_as_can_be)
     return engine
+
+
+def check_that_it_is_a_session(session: Session, _: object) -> None:
+    """A pooler (PgBouncer, Odyssey, …) hands out keys of its own for cancelling, and with them a process id that is not
+    that of the session which does the work. Raises psycopg2.OperationalError."""
+    session.autocommit = True
+    with session.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()")
+        ((pid,),) = cursor.fetchall()
+    session.autocommit = False
+    if pid != session.get_backend_pid():
+        raise psycopg2.OperationalError(
+            "the server's session is not this connection's own: a pooler answers for it. Locks, timeouts and"
+            " notifications would be lost or shared: name PostgreSQL itself, or a port that passes connections through"
+        )
 
 
 def connect_arguments(name: str, session: Mapping[str, str]) -> dict[str, object]:
