@@ -7,7 +7,7 @@ import dramatiq
 from dramatiq.broker import Broker
 
 from bayesian_jobs.handlers.registry import Registry
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 
 MILLISECOND = timedelta(milliseconds=1)
 

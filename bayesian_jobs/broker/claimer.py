@@ -9,7 +9,7 @@ session holds the advisory lock that says that the process lives.
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from threading import Thread
 
 import psycopg2
@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.broker.handover import Demand, Handover
 from bayesian_jobs.broker.lookout import LATEST
-from bayesian_jobs.broker.record import Result, record, record_singly
+from bayesian_jobs.broker.record import Result, record, record_singly, set_apart
 from bayesian_jobs.broker.source import QueueSource, Source
 from bayesian_jobs.broker.transports.source import DoorbellSource
 from bayesian_jobs.broker.transports.transport import Transport
@@ -35,8 +35,10 @@ from bayesian_jobs.presence.membership import (
     trouble,
 )
 from bayesian_jobs.store.begins import BEGIN_WITHIN
-from bayesian_jobs.store.claims import Claim, RunKey, reject_runs
-from bayesian_jobs.store.engine import is_busy, is_lost
+from bayesian_jobs.store.claimed import RunKey
+from bayesian_jobs.store.claims import Claim, reject_runs
+from bayesian_jobs.store.endings import Ending
+from bayesian_jobs.store.engine import is_busy, is_lost, message_by_message
 from bayesian_jobs.store.processes import runs_to_cancel
 from bayesian_jobs.store.progress import keep_progress
 
@@ -169,10 +171,14 @@ class Claimer(Thread):
         held = [*demand.held, *(result.run.run_id for result in self._waiting)]
         self._waiting += demand.results
         begin_by = time.monotonic() + BEGIN_WITHIN.total_seconds()
-        with connection.begin():
-            stale = record(connection, demand.results) if demand.results else 0
-            claim = self._claim(connection, demand, held) if look else None
+        endings, apart = set_apart(demand.results) if look else ([], demand.results)
+        self.handover.right_of_way.free()
+        with connection.begin() if apart else message_by_message(connection):
+            stale = record(connection, apart) if apart else 0
+            claim = self._claim(connection, demand, held, endings) if look else None
         self._waiting = self._waiting[: -len(demand.results) or None]
+        if claim is not None:
+            stale += len(endings) - claim.ended
         if stale:
             log.warning("%d results came too late: another attempt had taken over", stale)
         if claim is not None:
@@ -190,14 +196,14 @@ class Claimer(Thread):
                 self._waiting.pop()
         self._retry_at = time.monotonic() + RETRY_EVERY
 
-    def _claim(self, connection: Connection, demand: Demand, held: list[str]) -> Claim:
+    def _claim(self, connection: Connection, demand: Demand, held: list[str], endings: Sequence[Ending]) -> Claim:
         tell = time.monotonic() >= self._told_at + TELL_EVERY
-        claim = self._source.claim(connection, demand, self._membership.process_no, held, tell=tell)
-        if not claim.held:
-            raise GivenUp
-        return claim
+        process_no = self._membership.process_no
+        return self._source.claim(connection, demand, process_no, held, tell=tell, endings=endings)
 
     def _deliver(self, connection: Connection, claim: Claim, idle: int, begin_by: float) -> None:
+        if not claim.alive:
+            raise GivenUp
         self.handover.deliver(claim.started, idle, begin_by)
         if claim.started:
             now = time.monotonic()
@@ -215,6 +221,7 @@ class Claimer(Thread):
 
     def _sleep(self) -> None:
         """Until there is something to do. What is reported meanwhile rings the bell."""
+        self.handover.right_of_way.free()
         wanted = self.handover.wanted > 0 and bool(self.handover.queues)
         soon = self._source.has_news(self.handover.queues)
         gathering = not self.handover.is_pressing

@@ -9,11 +9,12 @@ from typing import Any
 
 from bayesian_jobs.broker.held import HeldRuns
 from bayesian_jobs.broker.record import Result
+from bayesian_jobs.broker.right_of_way import RightOfWay
 from bayesian_jobs.domain import reasons
 from bayesian_jobs.domain.progress import Progress
 from bayesian_jobs.domain.run import HandedBack, Outcome
 from bayesian_jobs.presence.bell import Bell
-from bayesian_jobs.store.claims import ClaimedRun, RunKey
+from bayesian_jobs.store.claimed import ClaimedRun, RunKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Handover:
         self._progress: dict[RunKey, Progress] = {}
         self._results: list[Result] = []
         self._open = True
+        self.right_of_way = RightOfWay()
 
     # What the threads of the worker call.
 
@@ -69,6 +71,7 @@ class Handover:
 
     def begin(self, run: ClaimedRun) -> bool:
         """A thread is about to execute the run. False: it must not any more; the run has been handed back."""
+        self.right_of_way.give()
         with self._lock:
             held = self._held.get(run.key)
             if held is None:
@@ -92,7 +95,7 @@ class Handover:
             self._report(run, outcome, message)
             pressing = self._held.are_few
         if pressing:
-            self._bell.ring()
+            self._press()
 
     def note_progress(self, run: ClaimedRun, progress: Progress) -> None:
         """Have it kept soon. Only the latest word counts, and none after the run's end."""
@@ -108,7 +111,7 @@ class Handover:
             self._held.forget(run)
             pressing = self._held.are_few
         if pressing:
-            self._bell.ring()
+            self._press()
 
     def executing(self, run_id: str) -> ClaimedRun | None:
         """The run, if this process executes it now."""
@@ -133,6 +136,12 @@ class Handover:
         with self._lock:
             for held in list(self._held.values()):
                 self._report(held.run, HandedBack(reasons.SHUT_DOWN, begun=held.begun_at is not None))
+        self._bell.ring()
+
+    def _press(self) -> None:
+        """Have the claimer do its round now, and before all else."""
+        if self._bell.is_heard:
+            self.right_of_way.take()
         self._bell.ring()
 
     # What the claimer calls.

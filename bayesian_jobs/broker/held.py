@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from bayesian_jobs.broker.pace import HORIZON, Pace
-from bayesian_jobs.store.claims import ClaimedRun, RunKey
+from bayesian_jobs.store.claimed import ClaimedRun, RunKey
 
 
 @dataclass(slots=True)
@@ -82,8 +82,8 @@ class HeldRuns(dict[RunKey, Held]):
 
     @property
     def are_few(self) -> bool:
-        """Whether threads are idle, or will be soon."""
-        return self._unbegun <= self._ahead // 2
+        """Whether threads are idle, or will be before a round is done."""
+        return self._unbegun <= self._ahead * 3 // 4
 
     def _long_at_work(self) -> int:
         """How many threads execute a run that takes longer than what is claimed ahead may wait."""

@@ -11,7 +11,7 @@ from bayesian_jobs.domain.json_values import why_not_storable
 from bayesian_jobs.domain.run import RetryAt
 from bayesian_jobs.domain.storable import LONGEST_LINE, LONGEST_TRACEBACK, storable_text
 from bayesian_jobs.errors import InvalidMessage
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 
 
 class RunProxy(MessageProxy):

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.domain.run import Failed, HandedBack, Outcome, RetryAt, RunState, Succeeded
 from bayesian_jobs.domain.storable import describe_exception
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 from bayesian_jobs.store.endings import Ending, Return, finish_runs, requeue_runs
 from bayesian_jobs.store.engine import is_busy, is_lost
 from bayesian_jobs.store.notifications import notify_runs_queued
@@ -29,6 +29,19 @@ class Result:
     run: ClaimedRun
     outcome: Outcome
     message: Mapping[str, Any] | None = None
+
+
+def set_apart(results: Sequence[Result]) -> tuple[list[Ending], list[Result]]:
+    """The ends that a claim records on its way, and the results that ask for more than that: what goes back to its
+    queue, and the success of a flow's task."""
+    endings, apart = [], []
+    for result in results:
+        written = written_form(result)
+        if isinstance(written, Ending) and result.run.flow_id is None:
+            endings.append(written)
+        else:
+            apart.append(result)
+    return endings, apart
 
 
 def record(connection: Connection, results: Sequence[Result]) -> int:

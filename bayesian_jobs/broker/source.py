@@ -11,6 +11,7 @@ from bayesian_jobs.broker.handover import Demand
 from bayesian_jobs.broker.lookout import Lookout
 from bayesian_jobs.presence.membership import HOLDING
 from bayesian_jobs.store.claims import Claim, claim_runs, next_claim_in
+from bayesian_jobs.store.endings import Ending
 
 
 class Source(Protocol):
@@ -36,9 +37,16 @@ class Source(Protocol):
         """Whether runs are wanted, and something is expected."""
 
     def claim(
-        self, connection: Connection, demand: Demand, process_no: int, holding: Sequence[str], *, tell: bool
+        self,
+        connection: Connection,
+        demand: Demand,
+        process_no: int,
+        holding: Sequence[str],
+        *,
+        tell: bool,
+        endings: Sequence[Ending],
     ) -> Claim:
-        """Start as many runs as are demanded, as `claim_runs` does."""
+        """Record the endings and start as many runs as are demanded, as `claim_runs` does."""
 
     def close(self) -> None:
         """The claimer ends."""
@@ -79,7 +87,14 @@ class QueueSource:
         return False
 
     def claim(
-        self, connection: Connection, demand: Demand, process_no: int, holding: Sequence[str], *, tell: bool
+        self,
+        connection: Connection,
+        demand: Demand,
+        process_no: int,
+        holding: Sequence[str],
+        *,
+        tell: bool,
+        endings: Sequence[Ending],
     ) -> Claim:
         first = int(time.monotonic() * 1000) % len(demand.queues)  # No queue is always the last to be looked at.
         queues = demand.queues[first:] + demand.queues[:first]
@@ -92,6 +107,7 @@ class QueueSource:
             holding=holding,
             lease=HOLDING.lease,
             tell=tell,
+            endings=endings,
         )
         if claim.started or claim.rejected:
             self._lookout.has_found()

@@ -25,7 +25,7 @@ from bayesian_jobs.domain.storable import describe_exception
 from bayesian_jobs.handlers.base import BaseHandler, Message
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.interrupt import Cancellation, free_logging
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import behave_as_hot, is_busy, is_lost, run_transaction
 from bayesian_jobs.store.flows import start_flow

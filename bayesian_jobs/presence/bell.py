@@ -24,6 +24,8 @@ class Bell:
         os.set_blocking(self._clapper, False)
         self._made_as = identity(self._ear)
         self._rung = False
+        self.is_heard = False
+        """Whether somebody sleeps on it now."""
 
     def ring(self) -> None:
         if not self._rung:
@@ -45,7 +47,9 @@ class Bell:
             if session.notifies:
                 return
             ears.register(session.fileno(), select.POLLIN)
+        self.is_heard = True
         heard = ears.poll(max(seconds, 0) * 1000)
+        self.is_heard = False
         if any(ear == self._ear for ear, _ in heard):
             self._hush()
         if session is not None:

@@ -1,18 +1,19 @@
-"""Claiming queued runs, which starts them.
+"""Claiming queued runs, which starts them; and recording, on the way, how others have ended.
 
 A claim is a start. What a worker process claims beyond its idle threads begins within a moment or goes back: see
 store/begins.py.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Connection
 
 from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
+from bayesian_jobs.store.claimed import ClaimedRun
+from bayesian_jobs.store.endings import ENDED, Ending, values_of
 from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.notifications import HELD, JOBS_CHANGED
 from bayesian_jobs.store.prepared import Prepared
@@ -39,9 +40,21 @@ DUE = """r.run_id, r.scheduled_for, r.job_no, r.job_version, r.attempt, r.recove
 # The version check makes a claim that raced with an edit come to nothing: the edit has brought the queued run under its
 # own version, which is seen here, beside the job as this statement's older snapshot shows it.
 def claim_of(due: str) -> str:
-    """The statement that starts the queued runs which `due` selects and locks, its columns being DUE."""
+    """The statement that records the ends of runs, and starts the queued ones which `due` selects and locks while
+    `ready` is true, its columns being DUE."""
     return f"""
-WITH clock AS MATERIALIZED (SELECT clock_timestamp() AS now),
+-- First the row that whoever gives up the process has first as well.
+WITH alive AS MATERIALIZED (
+    SELECT process_no FROM processes WHERE process_no = %(process_no)s::bigint AND ended_at IS NULL FOR UPDATE
+),
+{ENDED},
+-- The time when all that may have had to wait for others is done. What is claimed is not waited for.
+clock AS MATERIALIZED (
+    SELECT clock_timestamp() AS now WHERE (SELECT count(*) FROM alive) + (SELECT count(*) FROM ended) >= 0
+),
+ready AS MATERIALIZED (
+    SELECT EXISTS (SELECT FROM alive) AND (SELECT state FROM service) = 'running' AS ready
+),
 due AS MATERIALIZED (
     {due}
 ),
@@ -71,8 +84,7 @@ held AS (
     UPDATE processes
     SET holding = %(holding)s::uuid[] || (SELECT array_agg(run_id) FROM started),
         lease_until = (SELECT now FROM clock) + %(lease)s::interval
-    WHERE process_no = %(process_no)s::bigint AND ended_at IS NULL AND EXISTS (SELECT FROM started)
-    RETURNING process_no
+    WHERE process_no = %(process_no)s::bigint AND EXISTS (SELECT FROM started)
 ),
 told AS MATERIALIZED (
     SELECT pg_notify('{JOBS_CHANGED}', '{HELD}') FROM started WHERE %(tell)s::bool LIMIT 1
@@ -80,8 +92,9 @@ told AS MATERIALIZED (
 SELECT d.run_id::text, d.scheduled_for, s.job_no, s.job_id, s.attempt, s.failures, s.recoveries, s.actor,
        s.queue, s.queued_at, coalesce(s.kwargs::text, '{{}}'), s.message::text, s.flow_id::text, s.task,
        s.max_retries, s.retry_delay, s.time_limit, -- so far the fields of ClaimedRun
-       (SELECT process_no FROM held) AS held, (SELECT count(*) FROM told) AS told
-FROM judged AS d LEFT JOIN started AS s USING (run_id, scheduled_for)
+       (SELECT count(*) FROM alive), (SELECT count(*) FROM told), (SELECT count(*) FROM ended),
+       (SELECT count(*) FROM woken)
+FROM clock LEFT JOIN judged AS d ON true LEFT JOIN started AS s USING (run_id, scheduled_for)
 """
 
 
@@ -94,7 +107,7 @@ CLAIM = claim_of(f"""
         WHERE queue = q.queue AND priority = p.priority::smallint AND claim_at <= (SELECT now FROM clock)
         ORDER BY claim_at LIMIT %(limit)s::bigint FOR UPDATE SKIP LOCKED
     ) AS r
-    WHERE (SELECT state FROM service) = 'running'
+    WHERE (SELECT ready FROM ready)
     LIMIT %(limit)s::bigint
 """)
 
@@ -141,72 +154,21 @@ claim_statement = Prepared("claim", CLAIM, LOCK_SERVICE)
 reject_statement = Prepared("reject", REJECT, LOCK_SERVICE)
 next_claim_statement = Prepared("next_claim", NEXT_CLAIM)
 
-
-RunKey = tuple[str, datetime, int]
-"""run_id, scheduled_for, attempt."""
-
-
-class ClaimedRun(NamedTuple):
-    """A run that this process has started and must report the end of.
-
-    `attempt` is its fencing token; `message` is what was sent to an actor without a job: args, kwargs, options;
-    `flow_id` and `task` are those of a task of a flow; `max_retries`, `retry_delay` and `time_limit` are the job's own,
-    None: as the handler says.
-
-    kwargs and message are kept as PostgreSQL wrote them, until somebody reads them: plain SQL may have stored numbers
-    and depths at which Python's reader raises, and then only this run must fail.
-    """
-
-    run_id: str
-    scheduled_for: datetime
-    job_no: int | None
-    job_id: str | None
-    attempt: int
-    failures: int
-    recoveries: int
-    actor: str
-    queue: str
-    queued_at: datetime
-    kwargs_json: str
-    message_json: str | None
-    flow_id: str | None = None
-    task: str | None = None
-    max_retries: int | None = None
-    retry_delay: timedelta | None = None
-    time_limit: timedelta | None = None
-
-    @property
-    def kwargs(self) -> dict[str, Any]:
-        """Raises ValueError or RecursionError when they cannot be read."""
-        kwargs: dict[str, Any] = json.loads(self.kwargs_json)
-        return kwargs
-
-    @property
-    def message(self) -> dict[str, Any] | None:
-        """Raises ValueError or RecursionError when it cannot be read."""
-        message: dict[str, Any] | None = json.loads(self.message_json) if self.message_json else None
-        return message
-
-    @property
-    def key(self) -> RunKey:
-        """What tells this attempt from every other."""
-        return self.run_id, self.scheduled_for, self.attempt
-
-
 FIELDS = len(ClaimedRun._fields)
 ATTEMPT = ClaimedRun._fields.index("attempt")
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a claim found. `rejected`: runs that may not start, for `reject_runs`. `held`: False when this process
-    has been given up for dead meanwhile; the transaction must then be rolled back. `told`: its commit tells the
-    schedulers that somebody holds runs."""
+    """What a claim found. `rejected`: runs that may not start, for `reject_runs`. `alive`: False when this process
+    has been given up for dead, and so has claimed nothing. `told`: its commit tells the schedulers that somebody holds
+    runs. `ended`: how many ends were recorded."""
 
     started: list[ClaimedRun]
     rejected: list[tuple[str, datetime]]
-    held: bool
-    told: bool = False
+    alive: bool
+    told: bool
+    ended: int
 
 
 def claim_runs(
@@ -219,12 +181,15 @@ def claim_runs(
     lease: timedelta,
     ahead: int = 0,
     tell: bool = True,
+    endings: Sequence[Ending] = (),
 ) -> Claim:
     """Start up to `limit` due runs of `queues`, the first queue first and in each those of the lowest priority, and
-    note them as held by the process; and up to `ahead` more that have never been taken back from a dead worker.
+    note them as held by the process; and up to `ahead` more that have never been taken back from a dead worker. Before
+    that, record the `endings`, none of which may be the success of a flow's task: that takes `finish_runs`.
 
-    Takes the service lock (shared) and row locks on the runs; skips runs that others have locked. `holding` are the
-    runs that the process holds already. `tell`: notify the schedulers that somebody holds runs.
+    Takes the service lock (shared) and row locks on the process and the runs; skips queued ones that others have
+    locked. `holding` are the runs that the process holds already. `tell`: notify the schedulers that somebody
+    holds runs.
     """
     rows = claim_statement.tuples(
         connection,
@@ -236,20 +201,21 @@ def claim_runs(
             "holding": list(holding),
             "lease": lease,
             "tell": tell,
-        },
+        }
+        | values_of(endings),
     )
     return claim_from(rows)
 
 
 def claim_from(rows: Sequence[tuple[Any, ...]]) -> Claim:
     """What the rows of a statement of `claim_of` tell."""
-    started = [row for row in rows if row[ATTEMPT] is not None]
-    held, told = started[0][FIELDS:] if started else (True, 0)
+    alive, told, ended, _ = rows[0][FIELDS:]
     return Claim(
-        started=[ClaimedRun._make(row[:FIELDS]) for row in started],
-        rejected=[(row[0], row[1]) for row in rows if row[ATTEMPT] is None],
-        held=held is not None,
+        started=[ClaimedRun._make(row[:FIELDS]) for row in rows if row[ATTEMPT] is not None],
+        rejected=[(row[0], row[1]) for row in rows if row[ATTEMPT] is None and row[0] is not None],
+        alive=alive > 0,
         told=told > 0,
+        ended=ended,
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
 from bayesian_jobs.store.claims import DUE, Claim, claim_from, claim_of
+from bayesian_jobs.store.endings import Ending, values_of
 from bayesian_jobs.store.locks import LOCK_SERVICE
 from bayesian_jobs.store.prepared import Prepared
 
@@ -23,11 +24,11 @@ RunAt = tuple[str, datetime]
 # this process does not consume, stays as it is. First what comes from a dead worker: only idle threads may start it.
 START = claim_of(f"""
     SELECT {DUE}
-    FROM (SELECT DISTINCT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[]))
+    FROM (SELECT DISTINCT * FROM unnest(%(told_of)s::uuid[], %(fire_times)s::timestamptz[]))
         AS told(run_id, scheduled_for)
     JOIN runs AS r USING (run_id, scheduled_for)
     WHERE r.claim_at <= (SELECT now FROM clock) AND r.queue = ANY(%(queues)s::text[])
-      AND (SELECT state FROM service) = 'running'
+      AND (SELECT ready FROM ready)
     ORDER BY r.recoveries = 0 FOR UPDATE OF r SKIP LOCKED
 """)
 
@@ -97,26 +98,28 @@ def start_runs(
     holding: Sequence[str],
     lease: timedelta,
     tell: bool = True,
+    endings: Sequence[Ending] = (),
 ) -> Claim:
-    """Start those of the runs that are due in one of the `queues`, and note them as held by the process, as
-    `claim_runs` does; beyond the first `idle` ones only such as have never been taken back from a dead worker.
+    """Start those of the runs that are due in one of the `queues`, note them as held by the process, and record the
+    `endings`, as `claim_runs` does; beyond the first `idle` ones only such as have never been taken back from a dead
+    worker.
 
     Takes the service lock (shared) and row locks on the runs; leaves runs that others have locked: they are told of
     again.
     """
-    run_ids, scheduled_fors = zip(*told_of, strict=True)
     rows = start_statement.tuples(
         connection,
         {
             "process_no": process_no,
-            "run_ids": list(run_ids),
-            "scheduled_fors": list(scheduled_fors),
+            "told_of": [run_id for run_id, _ in told_of],
+            "fire_times": [fire_time for _, fire_time in told_of],
             "queues": list(queues),
             "idle": idle,
             "holding": list(holding),
             "lease": lease,
             "tell": tell,
-        },
+        }
+        | values_of(endings),
     )
     return claim_from(rows)
 

@@ -7,11 +7,12 @@ Locks are taken in the order jobs, then runs; whoever has locked a run first wai
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection
 
 from bayesian_jobs.domain import reasons
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 from bayesian_jobs.store.closing import let_go_on
 from bayesian_jobs.store.flows import go_on
 from bayesian_jobs.store.notifications import JOBS_CHANGED
@@ -48,15 +49,15 @@ gone_on AS (
 ),
 woken AS MATERIALIZED (
     SELECT pg_notify('{JOBS_CHANGED}', '') FROM over WHERE waiting LIMIT 1
-)
-SELECT run_id::text, (SELECT count(*) FROM woken) AS woken FROM ended
-"""
+)"""
+RECORDED = "SELECT run_id::text, (SELECT count(*) FROM woken) AS woken FROM ended"
+"""`woken` is there so that it is carried out."""
 
 CANCELLED = "o.state = 'failed' AND r.cancel_requested_at IS NOT NULL"
 # Whether somebody has asked for a run to be cancelled is decided by its row as it is when it is locked: a request that
 # comes while the end is being recorded waits for it, or is obeyed by it. One that has succeeded all the same, has.
-FINISH = f"""
-WITH outcome AS MATERIALIZED (
+ENDED = f"""
+outcome AS MATERIALIZED (
     SELECT * FROM unnest(%(run_ids)s::uuid[], %(scheduled_fors)s::timestamptz[], %(attempts)s::int[],
                          %(states)s::text[], %(reasons)s::text[], %(tracebacks)s::text[], %(kwargs)s::text[])
         AS u(run_id, scheduled_for, attempt, state, reason, traceback, kwargs)
@@ -71,6 +72,7 @@ ended AS (
               CASE r.state WHEN 'failed' THEN coalesce(r.message -> 'kwargs', o.kwargs::jsonb) END AS kwargs
 ),
 {RECORD_END}"""
+FINISH = f"WITH {ENDED} {RECORDED}"
 
 FAIL_LOST = f"""
 WITH lost AS MATERIALIZED (
@@ -87,7 +89,8 @@ ended AS (
     WHERE r.run_id = o.run_id AND r.scheduled_for = o.scheduled_for AND r.attempt = o.attempt AND r.state = 'running'
     RETURNING r.run_id, r.job_no, r.job_id, r.actor, r.state, r.reason, r.traceback, o.kwargs
 ),
-{RECORD_END}"""
+{RECORD_END}
+{RECORDED}"""
 
 # A run that goes back to the queue takes its job's present version, handler and queue along, under a lock that an edit
 # of the job waits for (or that waits for the edit); otherwise the old handler could come back for the new kwargs.
@@ -158,22 +161,24 @@ def finish_runs(connection: Connection, endings: Sequence[Ending]) -> set[str]:
     """Record the ends, a failure entry for each failed run, and what the success of a flow's task starts; one that has
     failed after somebody had asked to cancel it is cancelled. Returns the run ids it was recorded for: a run whose
     attempt is over already (taken back) is not among them, and nothing of it changes."""
-    ended = finish_statement.run(
-        connection,
-        {
-            "run_ids": [each.run.run_id for each in endings],
-            "scheduled_fors": [each.run.scheduled_for for each in endings],
-            "attempts": [each.run.attempt for each in endings],
-            "states": [each.state for each in endings],
-            "reasons": [each.reason for each in endings],
-            "tracebacks": [each.traceback for each in endings],
-            "kwargs": [each.run.kwargs_json if each.state == "failed" else None for each in endings],
-            "cancelled": reasons.CANCELLED_REQUESTED,
-        },
-    )
+    ended = finish_statement.run(connection, values_of(endings))
     recorded = {row.run_id for row in ended}
     go_on(connection, [each.run for each in endings if each.state == "succeeded" and each.run.run_id in recorded])
     return recorded
+
+
+def values_of(endings: Sequence[Ending]) -> dict[str, Any]:
+    """What ENDED is given."""
+    return {
+        "run_ids": [each.run.run_id for each in endings],
+        "scheduled_fors": [each.run.scheduled_for for each in endings],
+        "attempts": [each.run.attempt for each in endings],
+        "states": [each.state for each in endings],
+        "reasons": [each.reason for each in endings],
+        "tracebacks": [each.traceback for each in endings],
+        "kwargs": [each.run.kwargs_json if each.state == "failed" else None for each in endings],
+        "cancelled": reasons.CANCELLED_REQUESTED,
+    }
 
 
 def fail_lost_runs(connection: Connection, runs: Sequence[tuple[str, datetime, int]], reason: str) -> None:

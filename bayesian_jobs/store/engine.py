@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2 import DatabaseError
@@ -129,6 +129,19 @@ def run_transaction(engine: Engine) -> Iterator[Connection]:
     finally:
         with suppress(DBAPIError):  # The session has ended, and so nothing of the transaction stays either.
             connection.close()
+
+
+@contextmanager
+def message_by_message(connection: Connection) -> Iterator[None]:
+    """In this block each message to the server is a transaction by itself: it goes there and back once, and not three
+    times with BEGIN and COMMIT. For statements of `store/prepared.py`, while no transaction is under way."""
+    session: Any = connection.connection.driver_connection
+    session.autocommit = True
+    try:
+        yield
+    finally:
+        if not session.closed:
+            session.autocommit = False
 
 
 def behave_as_hot(connection: Connection) -> None:

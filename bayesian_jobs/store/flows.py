@@ -12,7 +12,7 @@ from uuid import uuid4
 from sqlalchemy import Connection, text
 
 from bayesian_jobs.domain.flow import Flow
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 from bayesian_jobs.store.notifications import notify_runs_queued
 from bayesian_jobs.store.prepared import Prepared
 from bayesian_jobs.store.runs import NewMessage, is_uuid, send_messages

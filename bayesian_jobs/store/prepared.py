@@ -52,12 +52,15 @@ class Prepared:
         names = list(types)
         numbered = PLACEHOLDER.sub(lambda match: f"${names.index(match[1]) + 1}{match[2]}", statement)
         self._name = f"bayesian_jobs_{name}"
-        self._prepare = f"PREPARE {self._name} AS {numbered}".replace("%", "%%")
+        self._prepare = f"PREPARE {self._name} AS {numbered}"
         values = ", ".join(f"%({each})s{type_}" for each, type_ in types.items())
         self._execute = f"{first}EXECUTE {self._name}" + (f"({values})" if values else "")
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
-        """Its rows, as named tuples; in the transaction that `connection` is in. Raises SQLAlchemy's DBAPIError."""
+        """Its rows, as named tuples; in the transaction that `connection` is in, or begins with this.
+
+        Raises SQLAlchemy's DBAPIError.
+        """
         return self._run(connection, values, NamedTupleCursor)
 
     def tuples(self, connection: Connection, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
@@ -69,15 +72,17 @@ class Prepared:
         than PostgreSQL's.
         """
         plans = connection.info.setdefault(KEY, Plans())
-        if self._name not in plans.names:
-            connection.exec_driver_sql(self._prepare)
-            plans.names.add(self._name)
         execute = self._execute
         if plans.are_old(now := monotonic()):
             execute, plans.finds, plans.made_at = f"DISCARD PLANS; {execute}", 0, now
-        session = connection.connection.driver_connection
+        session: Any = connection.connection.driver_connection
+        if not (session.autocommit or connection.in_transaction()):
+            connection.begin()
         try:
-            with session.cursor(cursor_factory=cursors) as cursor:  # type: ignore[union-attr]
+            with session.cursor(cursor_factory=cursors) as cursor:
+                if self._name not in plans.names:
+                    cursor.execute(self._prepare)
+                    plans.names.add(self._name)
                 cursor.execute(execute, {name: written(value) for name, value in values.items()})
                 rows = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:

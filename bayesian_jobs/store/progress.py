@@ -7,7 +7,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection
 
 from bayesian_jobs.domain.progress import Progress
-from bayesian_jobs.store.claims import RunKey
+from bayesian_jobs.store.claimed import RunKey
 from bayesian_jobs.store.prepared import Prepared
 
 # Of a run that has ended as well: its last word may come after its end. Fenced by the attempt.

@@ -12,7 +12,8 @@ from bayesian_jobs.handlers.registry import Registry, discover
 from bayesian_jobs.lifecycle import define
 from bayesian_jobs.lifecycle.dispatch import dispatch_batch
 from bayesian_jobs.store import endings, processes
-from bayesian_jobs.store.claims import Claim, ClaimedRun, claim_runs, reject_runs
+from bayesian_jobs.store.claimed import ClaimedRun
+from bayesian_jobs.store.claims import Claim, claim_runs, reject_runs
 from bayesian_jobs.store.engine import database_now, make_engine
 from bayesian_jobs.store.jobs import get_job
 from bayesian_jobs.store.runs import list_runs
@@ -71,10 +72,7 @@ class Service:
     def claim(self, process_no: int | None = None, limit: int = 10, queues: tuple[str, ...] = ("default",)) -> Claim:
         process_no = process_no or self.process()
         with self.engine.begin() as connection:
-            claim = claim_runs(connection, process_no, queues, limit, holding=[], lease=LEASE)
-            if not claim.held:
-                connection.rollback()
-            return claim
+            return claim_runs(connection, process_no, queues, limit, holding=[], lease=LEASE)
 
     def claim_one(self, process_no: int | None = None) -> ClaimedRun:
         (run,) = self.claim(process_no).started

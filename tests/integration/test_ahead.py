@@ -9,6 +9,7 @@ import pytest
 from working import worker
 
 from bayesian_jobs.broker import claimer as claimer_module
+from bayesian_jobs.broker import right_of_way
 from bayesian_jobs.broker.claimer import Claimer
 from bayesian_jobs.broker.handover import Handover
 from bayesian_jobs.domain.run import HandedBack, Succeeded
@@ -170,18 +171,60 @@ def test_what_has_been_taken_back_from_a_dead_worker_is_never_claimed_ahead(serv
 
 def test_short_runs_are_claimed_ahead_and_each_is_executed_once(service, database_url):
     with worker(service, database_url):
-        service.execute_sql(
-            "INSERT INTO jobs (job_id, handler, kwargs, state, starts_at, period, next_run_at, queue)"
-            " SELECT 'job' || n, 'Noop', '{}', 'running', now(), interval '1 day', now(), 'default'"
-            " FROM generate_series(1, 600) AS n"
-        )
-        service.dispatch(limit=600)
+        queue_jobs(service, 600)
         service.broker.join("default", timeout=60_000)
     assert service.states() == ["succeeded"] * 600
     ((most,),) = service.execute_sql(
         "SELECT max((SELECT count(*) FROM runs AS o WHERE o.started_at = r.started_at)) FROM runs AS r"
     )
     assert most > 2  # threads
+
+
+def queue_jobs(service, count):
+    service.execute_sql(
+        "INSERT INTO jobs (job_id, handler, kwargs, state, starts_at, period, next_run_at, queue)"
+        " SELECT 'job' || n, 'Noop', '{}', 'running', now(), interval '1 day', now(), 'default'"
+        " FROM generate_series(1, :count) AS n",
+        count=count,
+    )
+    service.dispatch(limit=count)
+
+
+def test_who_gives_way_to_the_claimer_goes_on_when_that_has_sent_its_round(service, database_url, monkeypatch):
+    monkeypatch.setattr(right_of_way, "LONGEST", 600.0)  # so that nobody goes on by himself
+    with worker(service, database_url):
+        queue_jobs(service, 600)
+        service.broker.join("default", timeout=60_000)
+    assert service.states() == ["succeeded"] * 600
+
+
+def test_no_run_begins_before_the_claimer_that_it_has_woken(service, handover, monkeypatch):
+    monkeypatch.setattr(right_of_way, "LONGEST", 600.0)
+    first, second = claimed(service, 2)
+    handover.consume("default")
+    handover._bell.sleep(0)
+    handover.deliver([first], idle=1, begin_by=math.inf)
+    assert handover.begin(first)
+    sleeping = threading.Thread(target=handover._bell.sleep, args=(60,))
+    sleeping.start()
+    wait_until(lambda: handover._bell.is_heard)
+    handover.report(first, Succeeded())
+    sleeping.join()
+    handover.deliver([second], idle=1, begin_by=math.inf)
+    beginning = threading.Thread(target=handover.begin, args=(second,))
+    beginning.start()
+    beginning.join(0.05)
+    assert beginning.is_alive()
+    handover.right_of_way.free()
+    beginning.join()
+
+
+def test_a_claimer_that_does_not_go_on_keeps_nobody_from_beginning(service, handover):
+    (run,) = claimed(service, 1)
+    handover.consume("default")
+    handover.deliver([run], idle=1, begin_by=math.inf)
+    handover.right_of_way.take()
+    assert handover.begin(run)
 
 
 def begun_by_now(service):

@@ -1,20 +1,24 @@
 """A claim is a start: judged by grace, by the job and by the service, fenced by the attempt."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
+from waiting import wait_for
 
 from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle import service as service_state
 from bayesian_jobs.store import processes
 from bayesian_jobs.store.claims import claim_runs, next_claim_in
 from bayesian_jobs.store.endings import Ending, finish_runs
-from bayesian_jobs.store.engine import make_engine
+from bayesian_jobs.store.engine import database_now, make_engine
 from bayesian_jobs.store.service import change_state
 
 MINUTE = timedelta(minutes=1)
+WAITING_FOR_LOCKS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture
@@ -133,7 +137,7 @@ def test_a_process_that_has_been_given_up_claims_nothing(queued):
     process_no = queued.process()
     with queued.engine.begin() as connection:
         processes.end(connection, process_no)
-    assert queued.claim(process_no).held is False
+    assert queued.claim(process_no).alive is False
     assert queued.states() == ["queued"]
 
 
@@ -206,6 +210,66 @@ def test_a_batch_of_ends_is_recorded_together(service):
     with service.engine.begin() as connection:
         ended = finish_runs(connection, [Ending(run, "succeeded") for run in runs])
     assert ended == {run.run_id for run in runs}
+
+
+def claim_and_end(service, *runs, process_no=None):
+    with service.engine.begin() as connection:
+        endings = [Ending(run, "succeeded") for run in runs]
+        process_no = process_no or service.process()
+        return claim_runs(connection, process_no, ["default"], 1, holding=[], lease=MINUTE, endings=endings)
+
+
+def test_a_claim_records_ends_on_its_way(service):
+    service.add("first")
+    service.add("second")
+    service.dispatch()
+    (first,) = service.claim(limit=1).started
+    claim = claim_and_end(service, first)
+    assert (claim.ended, len(claim.started)) == (1, 1)
+    assert sorted(service.states()) == ["running", "succeeded"]
+    assert service.job(first.job_id)["state"] == "finished"
+
+
+def test_a_claim_that_finds_nothing_records_ends_all_the_same(queued):
+    claim = claim_and_end(queued, queued.claim_one())
+    assert (claim.ended, claim.started, claim.rejected, claim.alive) == (1, [], [], True)
+    assert queued.states() == ["succeeded"]
+
+
+def test_a_claim_records_no_end_of_an_older_attempt(queued):
+    first = queued.claim_one()
+    queued.requeue(first)
+    assert claim_and_end(queued, first).ended == 0
+    assert queued.states() == ["running"]
+
+
+def test_what_a_process_reports_after_it_has_been_given_up_counts_as_long_as_nobody_has_taken_the_run(service):
+    service.add("first")
+    service.add("second")
+    service.dispatch()
+    process_no = service.process()
+    (first,) = service.claim(process_no, limit=1).started
+    with service.engine.begin() as connection:
+        processes.end(connection, process_no)
+    claim = claim_and_end(service, first, process_no=process_no)
+    assert (claim.ended, claim.started, claim.alive) == (1, [], False)
+    assert sorted(service.states()) == ["queued", "succeeded"]
+
+
+def test_a_claim_that_waits_for_a_run_to_end_starts_others_at_the_time_after_that(service):
+    service.add("first")
+    service.add("second")
+    service.dispatch()
+    (first,) = service.claim(limit=1).started
+    with service.engine.connect() as holding, ThreadPoolExecutor(1) as pool:
+        holding.execute(text("SELECT FROM runs WHERE run_id = :run_id FOR UPDATE"), {"run_id": first.run_id})
+        claiming = pool.submit(claim_and_end, service, first)
+        wait_for(lambda: service.execute_sql(WAITING_FOR_LOCKS))
+        freed_at = database_now(holding)
+        holding.rollback()
+        (second,) = claiming.result().started
+    (run,) = [run for run in service.runs() if run["run_id"] == second.run_id]
+    assert run["started_at"] > freed_at
 
 
 def test_a_claim_that_races_with_an_edit_never_starts_the_old_definition(queued):

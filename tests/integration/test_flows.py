@@ -10,14 +10,15 @@ from sqlalchemy import Transaction, event, text
 from sqlalchemy.exc import IntegrityError
 from waiting import wait_for
 
-from bayesian_jobs.broker.record import Result, record, record_singly
+from bayesian_jobs.broker.record import Result, record, record_singly, set_apart
 from bayesian_jobs.domain.flow import ActorTask, Definition, Flow, Subflow, expand
 from bayesian_jobs.domain.run import Failed, RetryAt, Succeeded
 from bayesian_jobs.presence.bell import heard_payloads
-from bayesian_jobs.store.claims import ClaimedRun
+from bayesian_jobs.store.claimed import ClaimedRun
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import behave_as_hot, make_engine, run_transaction
 from bayesian_jobs.store.flows import start_flow
+from bayesian_jobs.store.prepared import Prepared
 from bayesian_jobs.store.retention import prune
 
 BODY = {"args": [], "kwargs": {"name": "a", "job_id": "job"}, "options": {}}
@@ -64,6 +65,14 @@ class Flows:
 @pytest.fixture
 def flows(service) -> Flows:
     return Flows(service)
+
+
+def test_a_claim_records_no_success_of_a_task_on_its_way(flows):
+    flows.start(DIAMOND)
+    (fetch,) = flows.claim_all()
+    task, job = Result(fetch, Succeeded()), Result(fetch._replace(flow_id=None, task=None), Succeeded())
+    endings, apart = set_apart([task, job])
+    assert ([ending.run for ending in endings], apart) == ([job.run], [task])
 
 
 def test_only_the_tasks_that_wait_for_nothing_are_queued_at_the_start(flows, service):
@@ -313,10 +322,12 @@ def test_young_tasks_are_not_pruned_whatever_has_gone(flows, service):
 
 
 @pytest.fixture
-def statements(service) -> list[str]:
+def statements(service, monkeypatch) -> list[str]:
     """What the test sends to the database: statements of SQLAlchemy, and those that are prepared."""
     sent: list[str] = []
     event.listen(service.engine, "before_cursor_execute", lambda *args: sent.append(args[2]))
+    run = Prepared._run
+    monkeypatch.setattr(Prepared, "_run", lambda self, *how: sent.append(self._execute) or run(self, *how))
     return sent
 
 

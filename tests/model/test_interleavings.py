@@ -18,7 +18,8 @@ from bayesian_jobs.lifecycle import define, edit
 from bayesian_jobs.lifecycle.dispatch import dispatch_batch
 from bayesian_jobs.lifecycle.recover import recover_from
 from bayesian_jobs.store import begins, migrations, processes
-from bayesian_jobs.store.claims import ClaimedRun, claim_runs
+from bayesian_jobs.store.claimed import ClaimedRun
+from bayesian_jobs.store.claims import claim_runs
 from bayesian_jobs.store.endings import Ending, finish_runs
 from bayesian_jobs.store.engine import make_engine
 

@@ -29,7 +29,8 @@ from bayesian_jobs.lifecycle import service as service_state
 from bayesian_jobs.lifecycle.dispatch import dispatch_batch
 from bayesian_jobs.lifecycle.recover import recover_from
 from bayesian_jobs.store import processes
-from bayesian_jobs.store.claims import ClaimedRun, claim_runs, reject_runs
+from bayesian_jobs.store.claimed import ClaimedRun
+from bayesian_jobs.store.claims import claim_runs, reject_runs
 from bayesian_jobs.store.closing import close_left_open
 from bayesian_jobs.store.endings import Ending, Return, finish_runs, requeue_runs
 

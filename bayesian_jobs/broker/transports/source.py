@@ -13,6 +13,7 @@ from bayesian_jobs.presence.bell import Bell
 from bayesian_jobs.presence.membership import HOLDING
 from bayesian_jobs.store.claims import Claim
 from bayesian_jobs.store.doorbells import RunAt, start_runs
+from bayesian_jobs.store.endings import Ending
 
 CLOSE_WITHIN = 5.0
 
@@ -62,23 +63,28 @@ class DoorbellSource:
         return demand.is_for_runs and self._has_some
 
     def claim(
-        self, connection: Connection, demand: Demand, process_no: int, holding: Sequence[str], *, tell: bool
+        self,
+        connection: Connection,
+        demand: Demand,
+        process_no: int,
+        holding: Sequence[str],
+        *,
+        tell: bool,
+        endings: Sequence[Ending],
     ) -> Claim:
         limit = demand.idle + demand.ahead
         again, self._again = self._again[:limit], self._again[limit:]
         self._tried = self._inbox.take(limit - len(again))
-        told_of = again + self._tried
-        if not told_of:  # A receiver has given them back meanwhile.
-            return Claim([], [], held=True)
         return start_runs(
             connection,
             process_no,
-            told_of,
+            again + self._tried,  # Nothing, if a receiver has given them back meanwhile.
             queues=demand.queues,
             idle=demand.idle,
             holding=holding,
             lease=HOLDING.lease,
             tell=tell,
+            endings=endings,
         )
 
     def close(self) -> None:
