@@ -49,8 +49,8 @@ def assemble(settings: Settings, process: str, pool_size: int = 5) -> Services:
         raise SettingsError("DATABASE_URL", None, "must be known before a process is assembled")
     return Services(
         settings=settings,
-        engine=make_engine(settings.database_url, process, pool_size=pool_size),
-        hot_engine=make_engine(settings.database_url, process, hot=True),
+        engine=make_engine(settings.database_url, process, pool_size=pool_size, pooled=settings.database_pooled),
+        hot_engine=make_engine(settings.database_url, process, hot=True, pooled=settings.database_pooled),
         registry=discover(settings.handlers, settings.queues),
     )
 

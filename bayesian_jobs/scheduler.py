@@ -66,7 +66,8 @@ class Scheduler:
         self._complaints = Complaints(log)
         self._membership = Membership(engine, "scheduler")
         self._stopping = False
-        self._dispatching = Duty(self._dispatch, POLL_EVERY)
+        self._poll_every = self._membership.poll_every(POLL_EVERY)
+        self._dispatching = Duty(self._dispatch, self._poll_every)
         self._closing = Duty(self._close_left_open, CLOSE_EVERY)
         self._admitting = Duty(self._admit, ADMIT_EVERY)
         self._recovering = Duty(self._recover, LOOK_EVERY.total_seconds())
@@ -161,11 +162,11 @@ class Scheduler:
             coming = what_comes(connection)
         admit_in = ADMIT_EVERY if coming.admission is None else coming.admission.total_seconds()
         self._admitting.at = time.monotonic() + min(admit_in, ADMIT_EVERY)
-        seconds = POLL_EVERY if coming.due is None else coming.due.total_seconds()
+        seconds = self._poll_every if coming.due is None else coming.due.total_seconds()
         if expected and settled is None:  # What is due now is held by another scheduler.
             seconds = max(seconds, LOOK_EVERY.total_seconds())
-        self._expecting = seconds < POLL_EVERY
-        self._dispatching.at = time.monotonic() + min(max(seconds, 0), POLL_EVERY)
+        self._expecting = seconds < self._poll_every
+        self._dispatching.at = time.monotonic() + min(max(seconds, 0), self._poll_every)
 
     def _admit(self, connection: Connection) -> None:
         resumed = resume_if_over(connection)
@@ -181,14 +182,14 @@ class Scheduler:
         if recover(connection, self._membership.process_no).look_soon:
             self._be_watchful()
         elif time.monotonic() >= self._watchful_until:
-            self._recovering.at = time.monotonic() + LOOK_AT_REST_EVERY.total_seconds()
+            self._recovering.at = time.monotonic() + self._membership.poll_every(LOOK_AT_REST_EVERY.total_seconds())
 
     def _close_left_open(self, connection: Connection) -> None:
         with connection.begin():
             if close_left_open(connection):
                 self._dispatch_soon()
         if time.monotonic() >= self._watchful_until:
-            self._closing.at = time.monotonic() + CLOSE_AT_REST_EVERY
+            self._closing.at = time.monotonic() + self._membership.poll_every(CLOSE_AT_REST_EVERY, CLOSE_EVERY)
 
     def _make_partitions(self, connection: Connection) -> None:
         with connection.begin():

@@ -99,6 +99,12 @@ def log_level(text: str) -> str:
     return text.upper()
 
 
+def yes_or_no(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise InvalidValue("must be yes or no")
+    return text == "yes"
+
+
 def auth(text: str) -> str:
     if text not in ("none", "tokens"):
         raise InvalidValue("must be none or tokens")
@@ -141,6 +147,12 @@ class Settings:
         "the PostgreSQL server, as postgresql://user:password@host/name; unset: an embedded one is started",
         read=database_url,
         default=None,
+    )
+    database_pooled: bool = setting(
+        "DATABASE_POOLED",
+        "yes: at DATABASE_URL answers a pooler, such as PgBouncer, in session or transaction mode; or no",
+        read=yes_or_no,
+        default=False,
     )
     broker_url: str | None = setting(
         "BROKER_URL",
@@ -245,7 +257,10 @@ def load(environ: Mapping[str, str]) -> Settings:
             except InvalidValue as error:
                 shown = quotable(text) if variable in ("DATABASE_URL", "BROKER_URL") else without_password(text)
                 raise SettingsError(variable, shown, str(error)) from error
-    return Settings(**values)
+    settings = Settings(**values)
+    if settings.database_pooled and settings.database_url is None:
+        raise SettingsError("DATABASE_POOLED", "yes", "no pooler is in front of the embedded server: set DATABASE_URL")
+    return settings
 
 
 def without_password(text: str) -> str:

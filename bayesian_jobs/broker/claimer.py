@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from bayesian_jobs.broker.handover import Demand, Handover
-from bayesian_jobs.broker.lookout import LATEST
+from bayesian_jobs.broker.lookout import LATEST, POLL_EVERY
 from bayesian_jobs.broker.record import Result, record, record_singly, set_apart
 from bayesian_jobs.broker.source import QueueSource, Source
 from bayesian_jobs.broker.transports.source import DoorbellSource
@@ -63,7 +63,11 @@ class Claimer(Thread):
         self._complaints = Complaints(log)
         self._membership = Membership(engine, "worker")
         self._closing = False
-        self._source: Source = DoorbellSource(transport, capacity, self._bell) if transport else QueueSource()
+        self._source: Source = (
+            DoorbellSource(transport, capacity, self._bell)
+            if transport
+            else QueueSource(self._membership.poll_every(POLL_EVERY))
+        )
         self._told_at = 0.0
         self._waiting: list[Result] = []
         self._retry_at = 0.0

@@ -13,7 +13,8 @@ POLL_EVERY = 10.0
 class Lookout:
     """Knows when to look next, from what the last looks have found and what has been notified."""
 
-    def __init__(self) -> None:
+    def __init__(self, poll_every: float = POLL_EVERY) -> None:
+        self._poll_every = poll_every
         self._consumed: set[str] = set()
         self.begin_anew()
 
@@ -49,14 +50,14 @@ class Lookout:
         """Nothing was found, and the next run comes after `wait`; None: none is known."""
         self.maybe_more = False
         self.at = time.monotonic() + self._until_next(wait)
-        self.expecting = wait is not None and wait.total_seconds() < POLL_EVERY
+        self.expecting = wait is not None and wait.total_seconds() < self._poll_every
 
     def _until_next(self, wait: timedelta | None) -> float:
         """Seconds until it is worth looking again. What is due already and yet was not claimed (the service is
         paused, others hold it) is looked at more and more rarely; a resumed service notifies."""
         if wait is None:
-            return POLL_EVERY
+            return self._poll_every
         if wait > timedelta(0):
-            return min(wait.total_seconds(), POLL_EVERY)
+            return min(wait.total_seconds(), self._poll_every)
         self._wait = min(self._wait * 2, LATEST)
         return self._wait

@@ -8,7 +8,7 @@ from typing import Protocol
 from sqlalchemy import Connection
 
 from bayesian_jobs.broker.handover import Demand
-from bayesian_jobs.broker.lookout import Lookout
+from bayesian_jobs.broker.lookout import POLL_EVERY, Lookout
 from bayesian_jobs.presence.membership import HOLDING
 from bayesian_jobs.store.claims import Claim, claim_runs, next_claim_in
 from bayesian_jobs.store.endings import Ending
@@ -55,8 +55,8 @@ class Source(Protocol):
 class QueueSource:
     """Claims what waits in the queues, when it may be claimed or somebody notifies of it, and by a slow poll."""
 
-    def __init__(self) -> None:
-        self._lookout = Lookout()
+    def __init__(self, poll_every: float = POLL_EVERY) -> None:
+        self._lookout = Lookout(poll_every)
         self.begin_anew = self._lookout.begin_anew
         self.notified = self._lookout.notified
         self.has_failed = self._lookout.has_failed

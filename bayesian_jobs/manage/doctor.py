@@ -36,7 +36,7 @@ def examine(settings: "Settings") -> "list[Finding]":
     try:
         with database(settings) as (settings, _):
             assert settings.database_url is not None
-            engine = make_engine(settings.database_url, "doctor", pool_size=1)
+            engine = make_engine(settings.database_url, "doctor", pool_size=1, pooled=settings.database_pooled)
             try:
                 return doctor.examine(engine, settings)
             finally:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from bayesian_jobs.presence.bell import heard_payloads
 from bayesian_jobs.store import processes
 from bayesian_jobs.store.endings import Return, requeue_runs
-from bayesian_jobs.store.engine import is_lost
+from bayesian_jobs.store.engine import is_lost, is_pooled
 from bayesian_jobs.store.notifications import JOBS_CHANGED, RUNS, notify_runs_queued
 
 
@@ -33,6 +33,8 @@ AT_REST = Rhythm(timedelta(seconds=60), 25.0)
 POLL_EVERY = 5.0
 """Seconds between a scheduler's looks for something to do. Polling alone is enough for correctness; notifications make
 it fast."""
+POLL_UNTOLD_EVERY = 0.5
+"""The same of any process behind a pooler, where nobody can notify it."""
 RECONNECT_AFTER = 0.1
 
 CLAIM_LOST = "The reply to its claim was lost."
@@ -51,6 +53,7 @@ class Membership:
         self._engine = engine
         self._kind = kind
         self._channel = RUNS if kind == "worker" else JOBS_CHANGED
+        self._has_session = not is_pooled(engine)
         self._process_no: int | None = None
         self.session: Session | None = None
 
@@ -65,11 +68,10 @@ class Membership:
         """A session of this process, registered and listening. `held` are the runs that it knows itself to execute;
         any other that it holds by the database's account goes back to its queue: the reply to its claim was lost."""
         with self._engine.connect() as connection:
-            self.session = connection.connection.driver_connection
             try:
                 self._register(connection, held)
-                connection.execute(text(f"LISTEN {self._channel}"))
-                connection.commit()
+                if self._has_session:
+                    self._listen(connection)
                 yield connection
             finally:
                 self.session = None
@@ -88,16 +90,28 @@ class Membership:
             processes.end(connection, self.process_no)
         self._process_no = None
 
+    def poll_every(self, told: float, untold: float = POLL_UNTOLD_EVERY) -> float:
+        """Seconds between looks, if it is notified of what it looks for, or else if a pooler keeps it from that."""
+        return told if self._has_session else untold
+
     def notified(self) -> set[str]:
         """The payloads of what has been notified since the last call."""
         return heard_payloads(self.session) if self.session else set()
+
+    def _listen(self, connection: Connection) -> None:
+        self.session = connection.connection.driver_connection
+        connection.execute(text(f"LISTEN {self._channel}"))
+        connection.commit()
 
     def _register(self, connection: Connection, held: set[str]) -> None:
         with connection.begin():
             holding = self._holding(connection)
             if holding is None:
-                self._process_no = processes.register(connection, self._kind, HOLDING.lease)
-            processes.hold_presence(connection, self.process_no)
+                self._process_no = processes.register(
+                    connection, self._kind, HOLDING.lease, has_session=self._has_session
+                )
+            if self._has_session:
+                processes.hold_presence(connection, self.process_no)
             processes.renew_lease(connection, self.process_no, HOLDING.lease, list(held))
             if lost := set(holding or ()) - held:
                 self._return(connection, list(lost))

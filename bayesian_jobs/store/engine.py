@@ -24,8 +24,10 @@ SESSION = {
     "lock_timeout": "10s",
     "jit": "off",
     # A statement that waits for a lock must see what was committed meanwhile.
-    "default_transaction_isolation": r"read\ committed",
-    # A client that has vanished must not keep its locks.
+    "default_transaction_isolation": "read committed",
+}
+# A client that has vanished must not keep its locks.
+SERVER_SOCKET = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
@@ -44,6 +46,8 @@ LOOK_UPS_ONLY = {
     "enable_mergejoin": "off",
     "enable_sort": "off",
 }
+POOLED = "bayesian_jobs_pooled"
+"""The execution option of an engine behind a pooler: what each of its transactions begins with."""
 SOCKET = {
     "connect_timeout": 5,
     "keepalives": 1,
@@ -71,24 +75,62 @@ class Within:
         yield self.connection
 
 
-def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False) -> Engine:
+def make_engine(url: str, name: str, *, pool_size: int = 5, hot: bool = False, pooled: bool = False) -> Engine:
     """A pool of connections whose sessions are called `name` in `pg_stat_activity`. Does not connect.
 
     `hot`: for the statements of the hot paths, which are prepared and plan look-ups only, and read rows that a
-    scheduler has judged. All others also read what can be in a row that none has judged yet.
+    scheduler has judged. All others also read what can be in a row that none has judged yet. `pooled`: a pooler
+    answers.
     """
-    engine = create_engine(
+    engine = engine_with(
+        SESSION | SHORT | LOOK_UPS_ONLY if hot else SESSION,
         url,
+        name,
+        pooled=pooled,
         pool_size=pool_size,
         max_overflow=10,
         pool_pre_ping=True,
         json_deserializer=read_json,
-        connect_args=connect_arguments(name, SESSION | SHORT | LOOK_UPS_ONLY if hot else SESSION),
     )
-    event.listen(engine, "connect", check_that_it_is_a_session)
     if not hot:
         event.listen(engine, "connect", read_as_near_as_can_be)
     return engine
+
+
+def engine_with(settings: Mapping[str, str], url: str, name: str, *, pooled: bool, **options: Any) -> Engine:
+    """An engine in whose transactions these settings of PostgreSQL hold; `options` are those of `create_engine`.
+
+    Behind a pooler each transaction may have another session, and shares it with others: there each begins by setting
+    them for itself, and nothing else may be left in a session, no prepared statement either.
+    """
+    if not pooled:
+        arguments = connect_arguments(name, {**settings, **SERVER_SOCKET})
+        engine = create_engine(url, connect_args=arguments, **options)
+        event.listen(engine, "connect", check_that_it_is_a_session)
+        return engine
+    engine = create_engine(
+        url,
+        connect_args=connect_arguments(name, {}),
+        isolation_level="READ COMMITTED",
+        execution_options={POOLED: set_local(settings)},
+        **options,
+    )
+    event.listen(engine, "begin", begin_as_a_session_would)
+    return engine
+
+
+def is_pooled(connection: Engine | Connection) -> bool:
+    """Whether a pooler answers. There nothing outlasts a transaction: no lock, no LISTEN, no prepared statement."""
+    return POOLED in connection.get_execution_options()
+
+
+def begin_as_a_session_would(connection: Connection) -> None:
+    connection.exec_driver_sql(connection.get_execution_options()[POOLED])
+
+
+def first_of_message(connection: Connection) -> str:
+    """What a message through a pooler begins with if it is a transaction by itself; see `message_by_message`."""
+    return f"SET LOCAL transaction_isolation = 'read committed'; {connection.get_execution_options()[POOLED]}; "
 
 
 def check_that_it_is_a_session(session: Session, _: object) -> None:
@@ -102,13 +144,19 @@ def check_that_it_is_a_session(session: Session, _: object) -> None:
     if pid != session.get_backend_pid():
         raise psycopg2.OperationalError(
             "the server's session is not this connection's own: a pooler answers for it. Locks, timeouts and"
-            " notifications would be lost or shared: name PostgreSQL itself, or a port that passes connections through"
+            " notifications would be lost or shared: name PostgreSQL itself, or set DATABASE_POOLED=yes"
         )
 
 
 def connect_arguments(name: str, session: Mapping[str, str]) -> dict[str, object]:
-    options = " ".join(f"-c {setting}={value}" for setting, value in session.items())
-    return {"application_name": f"bayesian-jobs {name}", "options": options, **SOCKET}
+    escaped = {setting: value.replace(" ", r"\ ") for setting, value in session.items()}
+    options = {"options": " ".join(f"-c {setting}={value}" for setting, value in escaped.items())} if session else {}
+    return {"application_name": f"bayesian-jobs {name}", **options, **SOCKET}
+
+
+def set_local(settings: Mapping[str, str]) -> str:
+    """The statements that set them until the transaction ends."""
+    return "; ".join(f"SET LOCAL {setting} = '{value}'" for setting, value in settings.items())
 
 
 def database_now(connection: Connection) -> datetime:
@@ -148,8 +196,7 @@ def behave_as_hot(connection: Connection) -> None:
     """Until the transaction ends, plan as a hot connection does; and idle no longer than one may: should a handler's
     work have no such limit, from here on it holds rows that others need, and its process may freeze."""
     idle = "idle_in_transaction_session_timeout"
-    settings = LOOK_UPS_ONLY | {idle: f"'{SESSION[idle]}'"}
-    connection.exec_driver_sql("; ".join(f"SET LOCAL {setting} = {value}" for setting, value in settings.items()))
+    connection.exec_driver_sql(set_local(LOOK_UPS_ONLY | {idle: SESSION[idle]}))
 
 
 def is_busy(error: BaseException) -> bool:

@@ -35,10 +35,10 @@ def migrations_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "alembic"
 
 
-def configuration(url: str | None = None) -> Config:
+def configuration(url: str | None = None, *, pooled: bool = False) -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrations_dir()))
-    config.attributes["url"] = url
+    config.attributes |= {"url": url, "pooled": pooled}
     return config
 
 
@@ -52,14 +52,14 @@ def check_server(connection: Connection) -> None:
         raise ServerTooOld(major, OLDEST_MAJOR)
 
 
-def upgrade(url: str, revision: str = "head") -> None:
+def upgrade(url: str, revision: str = "head", *, pooled: bool = False) -> None:
     """Migrate the database to `revision`; to the newest one only if no newer version of the code has done so before.
 
     Any number of processes may do so at once: an advisory lock lets one work and the others find nothing left to do.
     While it waits for the lock of a table, everybody else waits behind it: so it waits for two seconds, lets the others
     go on, and tries again. Raises ServerTooOld, and TablesBusy after five minutes; then nothing has changed.
     """
-    config = configuration(url)
+    config = configuration(url, pooled=pooled)
     config.attributes["keep_newer"] = revision == "head"
     give_up = time.monotonic() + TRY_FOR
     for attempt in count():

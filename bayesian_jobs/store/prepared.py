@@ -14,6 +14,8 @@ from psycopg2.extras import NamedTupleCursor
 from sqlalchemy import Connection
 from sqlalchemy.exc import DataError, DBAPIError
 
+from bayesian_jobs.store.engine import first_of_message, is_pooled
+
 PLACEHOLDER = re.compile(r"%\((\w+)\)s((?:::\w+(?:\[\])?)?)")
 KEY = "bayesian_jobs.prepared"
 FINDS = 20
@@ -39,7 +41,8 @@ class Plans:
 
 
 class Prepared:
-    """A statement with `%(name)s::type` placeholders, prepared in each session when it first runs there.
+    """A statement with `%(name)s::type` placeholders, prepared in each session when it first runs there; behind a
+    pooler, where no session is one's own, planned each time.
 
     `first` is a statement that is sent along in front of it, in the same round trip; being a statement of its own, it
     is over before the prepared one takes its snapshot.
@@ -55,6 +58,8 @@ class Prepared:
         self._prepare = f"PREPARE {self._name} AS {numbered}"
         values = ", ".join(f"%({each})s{type_}" for each, type_ in types.items())
         self._execute = f"{first}EXECUTE {self._name}" + (f"({values})" if values else "")
+        typed = PLACEHOLDER.sub(lambda match: f"%({match[1]})s{match[2] or types[match[1]]}", statement)
+        self._plain = f"{first}{typed}"
 
     def run(self, connection: Connection, values: Mapping[str, Any]) -> list[Any]:
         """Its rows, as named tuples; in the transaction that `connection` is in, or begins with this.
@@ -71,26 +76,34 @@ class Prepared:
         """Speaks to the driver itself: on these paths SQLAlchemy's handling of a statement and its result costs more
         than PostgreSQL's.
         """
-        plans = connection.info.setdefault(KEY, Plans())
-        execute = self._execute
-        if plans.are_old(now := monotonic()):
-            execute, plans.finds, plans.made_at = f"DISCARD PLANS; {execute}", 0, now
         session: Any = connection.connection.driver_connection
         if not (session.autocommit or connection.in_transaction()):
             connection.begin()
         try:
             with session.cursor(cursor_factory=cursors) as cursor:
-                if self._name not in plans.names:
-                    cursor.execute(self._prepare)
-                    plans.names.add(self._name)
-                cursor.execute(execute, {name: written(value) for name, value in values.items()})
+                message = self._message(connection, cursor)
+                cursor.execute(message, {name: written(value) for name, value in values.items()})
                 rows = cursor.fetchall() if cursor.description else []
         except psycopg2.Error as error:
             raise DBAPIError.instance(self._name, None, error, psycopg2.Error) from error
         except (ValueError, OverflowError) as error:  # a value that the driver cannot even send, such as a NUL
             raise DataError(self._name, None, error) from error
-        plans.finds += bool(rows)
+        if (plans := connection.info.get(KEY)) is not None:
+            plans.finds += bool(rows)
         return rows
+
+    def _message(self, connection: Connection, cursor: Cursor) -> str:
+        """What is to be sent, its values still to be filled in."""
+        if is_pooled(connection):
+            return (first_of_message(connection) if cursor.connection.autocommit else "") + self._plain
+        plans = connection.info.setdefault(KEY, Plans())
+        if self._name not in plans.names:
+            cursor.execute(self._prepare)
+            plans.names.add(self._name)
+        if not plans.are_old(now := monotonic()):
+            return self._execute
+        plans.finds, plans.made_at = 0, now
+        return f"DISCARD PLANS; {self._execute}"
 
 
 def written(value: Any) -> Any:

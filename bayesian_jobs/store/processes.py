@@ -1,7 +1,7 @@
 """Who is alive: every scheduler and worker has a row, a lease, and an advisory lock that its session holds.
 
 A process that dies ends its session, which frees the lock at once. One that is frozen, or cut off from the database,
-lets its lease run out.
+lets its lease run out; so does every one that a pooler keeps from having a session.
 """
 
 import os
@@ -17,8 +17,8 @@ from bayesian_jobs.store import locks
 from bayesian_jobs.store.prepared import Prepared
 
 INSERT = text("""
-INSERT INTO processes (kind, hostname, pid, version, lease_until)
-VALUES (:kind, :hostname, :pid, :version, clock_timestamp() + :lease) RETURNING process_no
+INSERT INTO processes (kind, hostname, pid, version, lease_until, has_session)
+VALUES (:kind, :hostname, :pid, :version, clock_timestamp() + :lease, :has_session) RETURNING process_no
 """)
 # A session of ours that the server has not yet noticed to be dead would keep the lock from its successor.
 END_OLD_SESSION = text("""
@@ -50,14 +50,14 @@ HOLDING = text("SELECT holding::text[] FROM processes WHERE process_no = :proces
 MISSING = text("""
 WITH missing AS MATERIALIZED (
     SELECT process_no FROM processes
-    WHERE ended_at IS NULL AND process_no <> :me AND pg_try_advisory_xact_lock(:presence + process_no)
+    WHERE ended_at IS NULL AND process_no <> :me AND has_session AND pg_try_advisory_xact_lock(:presence + process_no)
 )
 UPDATE processes SET missing_since = clock_timestamp()
 WHERE process_no IN (SELECT process_no FROM missing) AND ended_at IS NULL AND missing_since IS NULL
 """)
 OTHERS = text("""
 SELECT coalesce(bool_or(missing_since IS NOT NULL OR lease_until < clock_timestamp()
-                        OR pg_try_advisory_xact_lock(:presence + process_no)), false) AS any_not_well,
+                        OR has_session AND pg_try_advisory_xact_lock(:presence + process_no)), false) AS any_not_well,
        coalesce(bool_or(holding <> '{}'), false) AS any_holding
 FROM processes WHERE ended_at IS NULL AND process_no <> :me
 """)
@@ -112,14 +112,16 @@ class HeldRun:
     recoveries: int
 
 
-def register(connection: Connection, kind: str, lease: timedelta) -> int:
-    """Enter this process, alive until `lease` has passed. Returns its process_no."""
+def register(connection: Connection, kind: str, lease: timedelta, *, has_session: bool = True) -> int:
+    """Enter this process, alive until `lease` has passed; if it `has_session`, as long as that holds its advisory lock.
+    Returns its process_no."""
     values = {
         "kind": kind,
         "hostname": socket.gethostname(),
         "pid": os.getpid(),
         "version": __version__,
         "lease": lease,
+        "has_session": has_session,
     }
     process_no: int = connection.execute(INSERT, values).scalar_one()
     return process_no

@@ -250,6 +250,7 @@ processes = Table(
     Column("version", Text, nullable=False),
     Column("started_at", Moment, nullable=False, server_default=NOW),
     Column("lease_until", Moment, nullable=False, comment="it is alive until then, unless its session ends before"),
+    Column("has_session", Boolean, nullable=False, server_default=text("true"), comment="false: a pooler keeps it from having one, and only its lease tells whether it lives"),
     Column("missing_since", Moment, comment="when its session was first seen to be gone"),
     Column("ended_at", Moment, comment="when it ended, or was given up"),
     Column("holding", ARRAY(UUID(as_uuid=False)), nullable=False, server_default=text("'{}'"), comment="the runs it may be executing"),

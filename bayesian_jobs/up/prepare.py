@@ -48,7 +48,7 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     url = settings.database_url
     assert url is not None
     try:
-        migrations.upgrade(url, revision)
+        migrations.upgrade(url, revision, pooled=settings.database_pooled)
     except CommandError as error:
         raise RevisionUnreachable(revision, error) from error
     except OperationalError as error:
@@ -66,7 +66,7 @@ def current_database(settings: Settings, process: str) -> Iterator[Engine]:
     """A connection to a database whose schema is current. Raises DatabaseUnreachable, SchemaNotCurrent."""
     url = settings.database_url
     assert url is not None
-    engine = make_engine(url, process, pool_size=1)
+    engine = make_engine(url, process, pool_size=1, pooled=settings.database_pooled)
     try:
         with engine.connect() as connection:
             if not migrations.is_current(connection):

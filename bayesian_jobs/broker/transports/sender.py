@@ -23,9 +23,9 @@ from bayesian_jobs.broker.transports.transport import Transport
 from bayesian_jobs.errors import BrokerLost
 from bayesian_jobs.presence.bell import Bell, heard_payloads
 from bayesian_jobs.presence.complaints import Complaints
-from bayesian_jobs.presence.membership import POLL_EVERY, RECONNECT_AFTER, trouble
+from bayesian_jobs.presence.membership import POLL_EVERY, POLL_UNTOLD_EVERY, RECONNECT_AFTER, trouble
 from bayesian_jobs.store.doorbells import note_doorbells, queues_that_wait
-from bayesian_jobs.store.engine import is_lost
+from bayesian_jobs.store.engine import is_lost, is_pooled
 from bayesian_jobs.store.notifications import RUNS
 
 AGAIN_AFTER = timedelta(seconds=3)
@@ -81,16 +81,25 @@ class Sender(Thread):
                 self._bell.sleep(POLL_EVERY)
 
     def _serve(self, connection: Connection) -> None:
-        session: Session = connection.connection.driver_connection  # type: ignore[assignment]
         try:
-            connection.execute(text(f"LISTEN {RUNS}"))
-            connection.commit()
+            session = self._listen(connection)
             self._database_complaints.withdraw()
             while not self._closing:
                 self._bell.sleep(self._look(connection), session)
-                heard_payloads(session)  # Whatever they say: the next look tells.
+                if session is not None:
+                    heard_payloads(session)  # Whatever they say: the next look tells.
         finally:
             connection.invalidate()  # The LISTEN must not outlive this use of the session.
+
+    @staticmethod
+    def _listen(connection: Connection) -> Session | None:
+        """None: a pooler keeps it from listening."""
+        if is_pooled(connection):
+            return None
+        connection.execute(text(f"LISTEN {RUNS}"))
+        connection.commit()
+        session: Session = connection.connection.driver_connection  # type: ignore[assignment]
+        return session
 
     def _look(self, connection: Connection) -> float:
         """Returns the seconds until the next look, unless something is notified before."""
@@ -115,7 +124,8 @@ class Sender(Thread):
             return self._full_wait
         if room:
             return LOOK_EVERY
-        return min([POLL_EVERY, *(wait.total_seconds() for wait in queues.values())])
+        poll_every = POLL_UNTOLD_EVERY if is_pooled(connection) else POLL_EVERY
+        return min([poll_every, *(wait.total_seconds() for wait in queues.values())])
 
     def _tell(self, connection: Connection, room: dict[str, int]) -> int:
         """Tell of so many runs of each queue. What then is left of the room is in `room`."""

@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 from rig import recovery
-from rig.broker import SERVERS
 from rig.fleet import Size
 from rig.report import event_lines, text
+from rig.servers import BROKERS
 from rig.torture import Order, torture
 
 
@@ -20,8 +20,14 @@ def main() -> int:
     place.mkdir(parents=True, exist_ok=True)
     place.chmod(0o755)
     if arguments.recovery:
-        return measure_recovery(place, arguments.recovery, arguments.seed, arguments.transport)
-    size = Size(arguments.schedulers, arguments.workers, arguments.apis, transport=arguments.transport)
+        return measure_recovery(place, arguments)
+    size = Size(
+        arguments.schedulers,
+        arguments.workers,
+        arguments.apis,
+        transport=arguments.transport,
+        pooled=arguments.pooled,
+    )
     order = Order(arguments.seed, arguments.minutes * 60, arguments.jobs, size)
     print(f"torture with --seed {order.seed}; logs and evidence in {place}", flush=True)
     outcome = torture(order, place)
@@ -32,12 +38,14 @@ def main() -> int:
     return 0 if outcome.held else 1
 
 
-def measure_recovery(place: Path, times: int, seed: int, transport: str) -> int:
+def measure_recovery(place: Path, arguments: argparse.Namespace) -> int:
+    transport, pooled = arguments.transport, arguments.pooled
+    size = Size(schedulers=2, workers=2, apis=0, transport=transport, pooled=pooled)
     measured = []
-    for each in recovery.measure(place, times, seed, transport):
+    for each in recovery.measure(place, size, arguments.recovery, arguments.seed):
         print(f"{each.fault}: {' '.join(f'{seconds:.2f}' for seconds in each.seconds)}", flush=True)
         measured.append(each)
-    print(f"messages carried by {transport}")
+    print(f"messages carried by {transport}" + (", behind PgBouncer in transaction mode" if pooled else ""))
     print("\n".join(recovery.table(measured)))
     return 0
 
@@ -51,8 +59,9 @@ def parser() -> argparse.ArgumentParser:
     one.add_argument("--workers", type=int, default=2)
     one.add_argument("--apis", type=int, default=1)
     one.add_argument(
-        "--transport", choices=("postgres", *SERVERS), default="postgres", help="what carries messages to the workers"
+        "--transport", choices=("postgres", *BROKERS), default="postgres", help="what carries messages to the workers"
     )
+    one.add_argument("--pooled", action="store_true", help="behind a PgBouncer in transaction mode")
     one.add_argument(
         "--recovery", metavar="N", type=int, help="instead: inflict single faults N times each, and measure"
     )

@@ -13,12 +13,12 @@ from typing import Any
 from ports import free_port
 
 from bayesian_jobs.store import migrations
-from rig.broker import make_broker
 from rig.clocks import Shim
 from rig.evidence import AUDIT
 from rig.postgres import Postgres
 from rig.proxy import Loop, Proxy
 from rig.replica import Replica
+from rig.servers import make_broker, make_pooler
 
 HERE = Path(__file__).parents[1]
 CARE_EVERY = 0.2
@@ -34,6 +34,8 @@ class Size:
     threads: int = 8
     transport: str = "postgres"
     """What carries messages to the workers: that, redis or rabbitmq."""
+    pooled: bool = False
+    """Whether a PgBouncer in transaction mode is in front of PostgreSQL."""
 
 
 class Fleet:
@@ -47,6 +49,7 @@ class Fleet:
         self.postgres = Postgres(pg_place, self._shim.clock(place / "clock-of-postgres"))
         self.can_shift_clocks = self._shim.library is not None
         self.broker = make_broker(size.transport, place)
+        self.pooler = make_pooler(size.pooled, place, self.postgres.port)
         self._loop = Loop()
         (place / "default_jobs").mkdir()
         self.replicas: list[Replica] = []
@@ -54,12 +57,20 @@ class Fleet:
         self._over = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
 
+    @property
+    def _database_port(self) -> int:
+        """What the processes of the service know as PostgreSQL's."""
+        return self.pooler.port if self.pooler else self.postgres.port
+
     def of(self, kind: str) -> list[Replica]:
         return [replica for replica in self.replicas if replica.kind == kind]
 
     def start(self) -> None:
         self.postgres.make()
-        migrations.upgrade(self.postgres.url.replace("postgresql://", "postgresql+psycopg2://"))
+        if self.pooler is not None:
+            self.pooler.start()
+        url = self.postgres.url_at(self._database_port).replace("postgresql://", "postgresql+psycopg2://")
+        migrations.upgrade(url, pooled=self.pooler is not None)
         with self.postgres.connect() as session, session.cursor() as cursor:
             cursor.execute(AUDIT)
         if self.broker is not None:
@@ -79,6 +90,8 @@ class Fleet:
         self._loop.stop()
         if self.broker is not None:
             self.broker.stop()
+        if self.pooler is not None:
+            self.pooler.stop()
         self.postgres.remove()
 
     def sql(self, statement: str, *values: Any) -> list[Any]:
@@ -108,11 +121,12 @@ class Fleet:
             self._add(f"api-{number}", ("api",))
 
     def _add(self, name: str, arguments: tuple[str, ...]) -> None:
-        proxy = Proxy(self._loop, self.postgres.port)
+        proxy = Proxy(self._loop, self._database_port)
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(self.place),
             "DATABASE_URL": self.postgres.url_at(proxy.port),
+            "DATABASE_POOLED": "yes" if self.pooler else "no",
             "BROKER_URL": self.broker.url if self.broker else "",
             "JOBS_PORT": str(free_port()),
             "JOBS_HANDLERS": "rig.handlers",

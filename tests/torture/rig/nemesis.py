@@ -8,12 +8,12 @@ from typing import Any
 
 import psycopg2
 
-from rig.broker import BrokerFaults
 from rig.fleet import Fleet
 from rig.history import Event
 from rig.plan import Fault
 from rig.proxy import Mode
 from rig.replica import Replica
+from rig.servers import ServerFaults
 
 SESSIONS = {
     "all": "true",
@@ -60,7 +60,9 @@ class Nemesis:
             "rolling restart": self._rolling_restart,
         }
         if fleet.broker is not None:
-            self._ways |= BrokerFaults(fleet.broker).ways
+            self._ways |= ServerFaults(fleet.broker, "broker").ways
+        if fleet.pooler is not None:
+            self._ways |= ServerFaults(fleet.pooler, "pooler").ways
 
     def run(self, begun: float) -> None:
         """Until the last fault is healed; `begun`: the monotonic time from which the plan counts."""

@@ -57,6 +57,12 @@ BROKER_KINDS = (
     Kind("freeze broker", 30, 1, 8),
 )
 """Where one carries doorbells. It comes back empty."""
+POOLER_KINDS = (
+    Kind("restart pooler", 30),
+    Kind("stop pooler", 120, 2, 12),
+    Kind("freeze pooler", 30, 1, 8),
+)
+"""Where one is in front of PostgreSQL."""
 
 
 def draw(seed: int, seconds: float, kinds: tuple[Kind, ...] = KINDS) -> list[Fault]:

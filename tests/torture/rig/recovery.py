@@ -15,6 +15,7 @@ from rig import jobs
 from rig.fleet import Fleet, Size
 from rig.history import Mark, read_marks
 from rig.replica import Replica
+from rig.servers import Server
 
 ON_TIME = 1.0
 """Seconds; a start that is later than that is not on time."""
@@ -38,6 +39,8 @@ FROM runs r WHERE r.run_id = %s
 
 Scene = Callable[[Fleet, Random], float]
 """Inflicts its fault on a fleet whose processes are all ready, and says how many seconds passed."""
+Row = tuple[str, str, float | None, Scene]
+"""The fault, until when is measured, how many seconds are promised, and how it is done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +51,15 @@ class Measured:
     seconds: list[float]
 
 
-def measure(place: Path, times: int, seed: int, transport: str) -> Iterator[Measured]:
+def measure(place: Path, size: Size, times: int, seed: int) -> Iterator[Measured]:
     """Raises RuntimeError if the service does not recover at all, or a late report has changed anything."""
-    fleet = Fleet(place, Size(schedulers=2, workers=2, apis=0, transport=transport))
+    fleet = Fleet(place, size)
     random = Random(seed)
     try:
         fleet.start()
         jobs.insert(fleet.sql, list(steady()))
         fleet.wait_until(lambda: len(marks(fleet, "steady-")) > 100, "the work has begun")
-        for fault, what, promised, scene in SCENES if fleet.broker is None else (*SCENES, BROKER_SCENE):
+        for fault, what, promised, scene in scenes(fleet):
             yield Measured(fault, what, promised, [repetition(scene, fleet, random) for _ in range(times)])
     finally:
         fleet.stop()
@@ -114,9 +117,18 @@ def restarted_postgres(fleet: Fleet, random: Random) -> float:
 
 def restarted_broker(fleet: Fleet, random: Random) -> float:
     assert fleet.broker is not None
+    return restarted(fleet.broker, fleet)
+
+
+def restarted_pooler(fleet: Fleet, random: Random) -> float:
+    assert fleet.pooler is not None
+    return restarted(fleet.pooler, fleet)
+
+
+def restarted(server: Server, fleet: Fleet) -> float:
     before = now(fleet)
-    fleet.broker.stop()
-    fleet.broker.start()
+    server.stop()
+    server.start()
     return until_on_time(fleet, before)
 
 
@@ -129,13 +141,27 @@ def until_on_time(fleet: Fleet, before: datetime) -> float:
     return max([first, *(after for after, late in starts if late > ON_TIME)])
 
 
-SCENES: tuple[tuple[str, str, float | None, Scene], ...] = (
-    ("worker, SIGKILL", "its run begins again", 2.0, killed_worker),
+KILLED_WORKER = "worker, SIGKILL", "its run begins again"
+BACK = "all starts are on time, from its first answer"
+KILLED_SCENE: Row = (*KILLED_WORKER, 2.0, killed_worker)
+POOLED_SCENE: Row = (*KILLED_WORKER, 11.0, killed_worker)
+SCENES: tuple[Row, ...] = (
     ("worker, SIGSTOP", "its run begins again; its late report is refused", 11.0, frozen_worker),
     ("scheduler, SIGKILL", "lateness of the latest start", 1.0, killed_scheduler),
-    ("PostgreSQL, immediate restart", "all starts are on time, from its first answer", 5.0, restarted_postgres),
+    ("PostgreSQL, immediate restart", BACK, 5.0, restarted_postgres),
 )
-BROKER_SCENE = ("broker, restarted empty", "all starts are on time, from its first answer", 5.0, restarted_broker)
+BROKER_SCENE: Row = ("broker, restarted empty", BACK, 5.0, restarted_broker)
+POOLER_SCENE: Row = ("PgBouncer, killed and started", BACK, 5.0, restarted_pooler)
+
+
+def scenes(fleet: Fleet) -> Iterator[Row]:
+    """No session tells that a worker behind a pooler has died: its lease does."""
+    yield KILLED_SCENE if fleet.pooler is None else POOLED_SCENE
+    yield from SCENES
+    if fleet.broker is not None:
+        yield BROKER_SCENE
+    if fleet.pooler is not None:
+        yield POOLER_SCENE
 
 
 def at_work(fleet: Fleet) -> tuple[str, Replica]:

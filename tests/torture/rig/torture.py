@@ -14,7 +14,7 @@ from rig.coverage import Coverage
 from rig.fleet import Fleet, Size
 from rig.history import History
 from rig.nemesis import Nemesis
-from rig.plan import BROKER_KINDS, KINDS, Kind, calm_phases, draw
+from rig.plan import BROKER_KINDS, KINDS, POOLER_KINDS, Kind, calm_phases, draw
 
 RECOVERED = 5.0
 """Seconds after which a fault must no longer be noticed."""
@@ -102,7 +102,7 @@ def inflict(fleet: Fleet, order: Order) -> Outcome:
 
 
 def kinds(fleet: Fleet) -> tuple[Kind, ...]:
-    return KINDS + BROKER_KINDS if fleet.broker else KINDS
+    return KINDS + (BROKER_KINDS if fleet.broker else ()) + (POOLER_KINDS if fleet.pooler else ())
 
 
 def phases(order: Order, seen: History, begun: float) -> Iterator[tuple[int, int]]:
