@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from bayesian_jobs.domain.job import FIRST_PRIORITY, LAST_PRIORITY
 from bayesian_jobs.store.claims import DUE, Claim, claim_from, claim_of
 from bayesian_jobs.store.endings import Ending, values_of
-from bayesian_jobs.store.locks import LOCK_SERVICE
+from bayesian_jobs.store.locks import LOCK_SENDERS, LOCK_SERVICE
 from bayesian_jobs.store.prepared import Prepared
 
 RunAt = tuple[str, datetime]
@@ -75,7 +75,7 @@ RETURNING r.run_id::text, r.scheduled_for, r.queue, r.priority, r.claim_at
 
 start_statement = Prepared("start", START, LOCK_SERVICE)
 waiting_statement = Prepared("waiting", WAITING)
-note_statement = Prepared("note", NOTE)
+note_statement = Prepared("note", NOTE, LOCK_SENDERS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +134,8 @@ def note_doorbells(connection: Connection, room: Mapping[str, int], again_after:
     """Note that due runs are about to be told of, in each queue as many as there is room for, and return the doorbells,
     the most urgent first: of runs that nobody has been told of, or that have not started for `again_after` since.
 
-    Locks the rows of the runs. Commit before a doorbell is sent: who is told of a run that is still locked leaves it.
+    Takes the lock of the senders, and locks the rows of the runs. Commit before a doorbell is sent: who is told of a
+    run that is still locked leaves it.
     """
     values = {"queues": list(room), "rooms": list(room.values()), "again_after": again_after}
     rows = note_statement.run(connection, values)

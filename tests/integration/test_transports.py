@@ -4,6 +4,7 @@ import gc
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from uuid import uuid4
@@ -29,6 +30,7 @@ from bayesian_jobs.store.engine import make_engine
 
 LONG = 20_000
 MINUTE = timedelta(minutes=1)
+WAITING_FOR_LOCKS = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
 
 
 @pytest.fixture(scope="module")
@@ -290,15 +292,20 @@ def lost(doorbells):
     raise BrokerLost("it is lost")
 
 
-def test_two_senders_at_once_tell_of_each_run_once(service):
+def test_of_two_senders_at_once_the_later_one_locks_nothing_that_the_first_has_noted(service):
+    """Workers have been told of those, and would pass them by."""
     for number in range(20):
         service.add(f"job-{number}")
     service.dispatch()
-    with service.engine.begin() as one, service.engine.begin() as other:
+    with service.engine.connect() as one, service.engine.connect() as other, ThreadPoolExecutor(1) as pool:
         first = note_doorbells(one, {"default": 12}, MINUTE)
-        second = note_doorbells(other, {"default": 12}, MINUTE)
-    assert (len(first), len(second)) == (12, 8)
-    assert len({each.run_id for each in first + second}) == 20
+        noting = pool.submit(note_doorbells, other, {"default": 20}, MINUTE)
+        wait_for(lambda: service.execute_sql(WAITING_FOR_LOCKS))
+        one.commit()
+        second = noting.result()
+        assert len(second) == 8
+        unlocked = service.execute_sql("SELECT run_id::text FROM runs FOR UPDATE SKIP LOCKED")
+    assert {run_id for (run_id,) in unlocked} == {each.run_id for each in first}
 
 
 def test_the_most_urgent_runs_are_told_of_first_and_no_more_than_there_is_room_for(

@@ -25,7 +25,7 @@ from bayesian_jobs.presence.bell import Bell, heard_payloads
 from bayesian_jobs.presence.complaints import Complaints
 from bayesian_jobs.presence.membership import POLL_EVERY, POLL_UNTOLD_EVERY, RECONNECT_AFTER, trouble
 from bayesian_jobs.store.doorbells import note_doorbells, queues_that_wait
-from bayesian_jobs.store.engine import is_lost, is_pooled
+from bayesian_jobs.store.engine import is_lost, is_pooled, message_by_message
 from bayesian_jobs.store.notifications import RUNS
 
 AGAIN_AFTER = timedelta(seconds=3)
@@ -129,7 +129,7 @@ class Sender(Thread):
 
     def _tell(self, connection: Connection, room: dict[str, int]) -> int:
         """Tell of so many runs of each queue. What then is left of the room is in `room`."""
-        with connection.begin():
+        with message_by_message(connection):  # A process that freezes keeps no other from noting.
             doorbells = note_doorbells(connection, room, AGAIN_AFTER)
         self._transport.send(doorbells)
         for doorbell in doorbells:
