@@ -16,6 +16,7 @@ from bayesian_jobs.api import (
     problems,
     runs,
     service,
+    statistics,
     tokens,
 )
 from bayesian_jobs.api.authentication import Tokens, Trust
@@ -47,6 +48,8 @@ def create_app(services: Services, trust: Trust | None = None) -> falcon.App[fal
         "/runs/{run_id}/retry": runs.Retry(engine, registry),
         "/runs/{run_id}/cancel": runs.Cancel(engine),
         "/failures": failures.Failures(engine),
+        "/statistics": statistics.Statistics(engine),
+        "/processes": statistics.Processes(engine),
         "/flows/{flow_id}": flows.Flow(engine),
         "/handlers": handlers.Handlers(registry),
         "/tokens": tokens.Tokens(engine),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bayesian_jobs.api import bodies
+from bayesian_jobs.api import bodies, observed
 from bayesian_jobs.api.json_schema import (
     ANY_OBJECT,
     FLAG,
@@ -240,6 +240,7 @@ def components(handlers: Mapping[str, Schema]) -> dict[str, Schema]:
         "Missed": record(until=TIME, count=WHOLE),
         "RunList": page("runs", "Run"),
         "Failures": record(failures=array(FAILURE), failures_count=WHOLE),
+        **observed.SCHEMAS,
         "Flow": record(flow_id=TEXT, job_id=maybe(TEXT), tasks=array(ref("FlowTask")), tasks_count=WHOLE),
         "FlowTask": FLOW_TASK,
         "Handler": HANDLER,

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import Connection, text
 
@@ -79,6 +80,12 @@ ALIVE = text("""
 SELECT kind, count(*) FROM processes
 WHERE ended_at IS NULL AND lease_until > clock_timestamp() AND missing_since IS NULL GROUP BY kind
 """)
+LIVING = text("""
+SELECT process_no, kind, hostname, pid, version, started_at, lease_until, missing_since, has_session, queues,
+       cardinality(holding) AS executing, lease_until > clock_timestamp() AND missing_since IS NULL AS alive
+FROM processes WHERE ended_at IS NULL ORDER BY process_no LIMIT :most
+""")
+MOST_LISTED = 1000
 PRUNE = text("DELETE FROM processes WHERE ended_at < clock_timestamp() - CAST(:retention AS interval)")
 
 renew_statement = Prepared("renew", RENEW)
@@ -196,6 +203,11 @@ def alive(connection: Connection) -> Mapping[str, int]:
     """How many processes of each kind are alive."""
     rows = connection.execute(ALIVE)
     return {kind: number for kind, number in rows}
+
+
+def list_living(connection: Connection) -> list[Mapping[str, Any]]:
+    """The schedulers and workers that have neither ended nor been given up, the oldest first; MOST_LISTED at most."""
+    return [row._asdict() for row in connection.execute(LIVING, {"most": MOST_LISTED})]
 
 
 def prune(connection: Connection, retention: timedelta) -> int:

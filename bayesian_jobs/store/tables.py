@@ -174,6 +174,7 @@ runs = Table(
 # Its key is not the primary key's, and it hangs on a column that only queueing and claiming touch: finishing a run
 # is then a HOT update, and no plan can walk the finished runs instead.
 Index("runs_claim", runs.c.queue, runs.c.priority, runs.c.claim_at, postgresql_where=text("claim_at IS NOT NULL"))
+Index("runs_fire_times", runs.c.scheduled_for, runs.c.run_id)
 Index("runs_retries", runs.c.retry_of, postgresql_where=text("retry_of IS NOT NULL"))
 Index("runs_flow", runs.c.flow_id, postgresql_where=text("flow_id IS NOT NULL"))
 

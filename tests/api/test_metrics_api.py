@@ -11,7 +11,8 @@ from api_steps import add_job, assert_problem, client_on
 from falcon import testing
 from sqlalchemy import Engine, event
 
-from bayesian_jobs.api.metrics import FRESH_SECONDS, Metrics
+from bayesian_jobs.api.fresh import FRESH_SECONDS
+from bayesian_jobs.api.metrics import Metrics
 from bayesian_jobs.handlers.registry import Registry
 from bayesian_jobs.lifecycle import tokens
 
@@ -49,15 +50,15 @@ def test_it_is_measured_once_in_some_seconds_however_often_it_is_asked(engine: E
     now = [0.0]
     metrics = Metrics(engine, clock=lambda: now[0])
 
-    first = metrics._measured()
+    first = metrics._text.get()
     once = len(asked)
     assert once < 40
     now[0] = FRESH_SECONDS - 0.1
-    assert metrics._measured() == first
+    assert metrics._text.get() == first
     assert len(asked) == once
 
     now[0] = FRESH_SECONDS
-    assert metrics._measured() != first, "the moment of the measurement is another one"
+    assert metrics._text.get() != first, "the moment of the measurement is another one"
     assert len(asked) == 2 * once
 
 

@@ -37,7 +37,7 @@ def page(base: str, browser: Browser, visited: list[str]) -> Page:
     page = browser.new_page()
     page.on("request", lambda request: visited.append(request.url))
     page.on("pageerror", lambda error: pytest.fail(f"the page raised {error}"))
-    page.goto(base)
+    page.goto(f"{base}/#/jobs")
     return page
 
 

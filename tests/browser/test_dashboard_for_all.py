@@ -1,5 +1,7 @@
 """The dashboard can be used by everybody: axe-core finds nothing, in either theme, and a phone is wide enough."""
 
+from datetime import UTC, datetime
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, expect
@@ -9,6 +11,8 @@ from test_dashboard import FAILED, add, add_run, base, browser, connection, pyte
 __all__ = ["base", "browser", "connection", "pytestmark", "visited"]  # fixtures and a mark of the modules beside
 
 SCREENS = {
+    "#/": "Overview",
+    "#/overview?last=day": "Overview",
     "#/jobs": "Jobs",
     "#/jobs?text=nothing": "Jobs",
     "#/jobs/weekly": "weekly",
@@ -31,6 +35,7 @@ def test_axe_finds_nothing_on_any_screen(
 ) -> None:
     add(base, "weekly", periodically="1 week", description="Cleans up")
     run_id = add_run(connection, "2026-11-08T05:00Z", "missed", "no scheduler was alive", until="2026-11-11T05:00Z")
+    add_run(connection, datetime.now(UTC).isoformat(), "succeeded")
     connection.execute(text(FAILED), {"job_id": "weekly", "error": "ValueError: " + "a-long-word-" * 30})
     page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=theme)  # type: ignore[arg-type]
     for screen, heading in SCREENS.items():

@@ -59,3 +59,4 @@ def test_a_page_of_a_list_reads_no_more_than_itself_wherever_it_begins(connectio
         assert blocks_read(connection, list_jobs, after=f"job {number:05}") < 100, number
         after = (NEWEST - timedelta(seconds=number), NO_RUN)
         assert blocks_read(connection, list_runs, job_no=job_no, after=after) < 100, number
+        assert blocks_read(connection, list_runs, after=after) < 100, number

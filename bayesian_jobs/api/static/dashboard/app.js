@@ -6,6 +6,7 @@ import { Failures } from "./failures.js";
 import { Job } from "./job.js";
 import { Jobs } from "./jobs.js";
 import { Empty, Live } from "./parts.js";
+import { Overview } from "./overview.js";
 import { usePlace } from "./place.js";
 import { Run } from "./run.js";
 import { Runs } from "./runs.js";
@@ -13,9 +14,10 @@ import { Service } from "./service.js";
 import { SignIn } from "./signin.js";
 import { useTheme } from "./theme.js";
 
-const SCREENS = [["jobs", "Jobs"], ["runs", "Runs"], ["failures", "Failures"], ["service", "Service"]];
+const SCREENS = [["overview", "Overview"], ["jobs", "Jobs"], ["runs", "Runs"], ["failures", "Failures"], ["service", "Service"]];
 
-function screen({ parts: [name = "jobs", id, ...rest], query }) {
+function screen({ parts: [name = "overview", id, ...rest], query }) {
+  if (name === "overview" && !id) return html`<${Overview} query=${query} />`;
   if (name === "jobs" && !id) return html`<${Jobs} query=${query} />`;
   if (name === "jobs" && !rest.length) return html`<${Job} key=${id} id=${id} />`;
   if (name === "jobs" && rest[0] === "edit") return html`<${Edit} key=${id} id=${id} />`;
@@ -36,7 +38,7 @@ function App() {
     token.forget();
     look();
   };
-  const here = place.parts[0] ?? "jobs";
+  const here = place.parts[0] ?? "overview";
   return html`<a class="skip" href="#main" onClick=${skip}>To the content</a>
     <header>
       <a class="brand" href="#/">bayesian-jobs</a>
