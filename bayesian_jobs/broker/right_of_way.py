@@ -24,7 +24,11 @@ class RightOfWay:
     def free(self) -> None:
         self._free.set()
 
+    @property
+    def is_free(self) -> bool:
+        return self._free.is_set()
+
     def give(self) -> None:
         """Wait until nobody has the right of way."""
-        if not self._free.is_set() and not self._free.wait(LONGEST):
+        if not self.is_free and not self._free.wait(LONGEST):
             self._free.set()

@@ -198,35 +198,6 @@ def test_who_gives_way_to_the_claimer_goes_on_when_that_has_sent_its_round(servi
     assert service.states() == ["succeeded"] * 600
 
 
-def test_no_run_begins_before_the_claimer_that_it_has_woken(service, handover, monkeypatch):
-    monkeypatch.setattr(right_of_way, "LONGEST", 600.0)
-    first, second = claimed(service, 2)
-    handover.consume("default")
-    handover._bell.sleep(0)
-    handover.deliver([first], idle=1, begin_by=math.inf)
-    assert handover.begin(first)
-    sleeping = threading.Thread(target=handover._bell.sleep, args=(60,))
-    sleeping.start()
-    wait_until(lambda: handover._bell.is_heard)
-    handover.report(first, Succeeded())
-    sleeping.join()
-    handover.deliver([second], idle=1, begin_by=math.inf)
-    beginning = threading.Thread(target=handover.begin, args=(second,))
-    beginning.start()
-    beginning.join(0.05)
-    assert beginning.is_alive()
-    handover.right_of_way.free()
-    beginning.join()
-
-
-def test_a_claimer_that_does_not_go_on_keeps_nobody_from_beginning(service, handover):
-    (run,) = claimed(service, 1)
-    handover.consume("default")
-    handover.deliver([run], idle=1, begin_by=math.inf)
-    handover.right_of_way.take()
-    assert handover.begin(run)
-
-
 def begun_by_now(service):
     """Whether all that has been claimed has begun by now, or never will by that claim."""
     ((begun,),) = service.execute_sql(
