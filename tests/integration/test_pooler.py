@@ -131,8 +131,8 @@ def test_behind_a_pooler_a_process_lives_as_long_as_its_lease(pooler, service):
 
 def test_a_schema_is_migrated_through_a_pooler(new_pooler, service):
     url = new_pooler("transaction")
-    service.execute_sql("ALTER TABLE processes DROP COLUMN has_session")
-    service.execute_sql("UPDATE alembic_version SET version_num = '0014'")
+    service.execute_sql("DROP SCHEMA public CASCADE")
+    service.execute_sql("CREATE SCHEMA public")
     migrations.upgrade(url, pooled=True)
     with make_engine(url, "test", pooled=True).connect() as connection:
         assert migrations.is_current(connection)
