@@ -1,0 +1,1 @@
+"""The pictures in the README and the docs, taken of the running product."""
