@@ -9,8 +9,9 @@ from bayesian_jobs import __version__
 from bayesian_jobs.lifecycle.defaults import Report
 from bayesian_jobs.lifecycle.yaml_files import shown
 from bayesian_jobs.remote.call import BASE
-from bayesian_jobs.settings import Settings, own_data_dir, without_password
+from bayesian_jobs.settings import Settings, own_data_dir
 from bayesian_jobs.up.readiness import base_url
+from bayesian_jobs.urls import without_password
 
 RULE = "-" * 78
 EXAMPLE = (

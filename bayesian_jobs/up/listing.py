@@ -6,7 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from bayesian_jobs.domain.durations import format_duration
-from bayesian_jobs.settings import Settings, default_of, without_password
+from bayesian_jobs.settings import Settings, default_of
+from bayesian_jobs.urls import without_password
 
 
 def rows(settings: Settings) -> list[dict[str, str | None]]:

@@ -13,9 +13,10 @@ from bayesian_jobs.errors import BayesianJobsError, shortened
 from bayesian_jobs.handlers.registry import discover
 from bayesian_jobs.lifecycle import defaults
 from bayesian_jobs.lifecycle.default_files import Directory, read_directory
-from bayesian_jobs.settings import Settings, without_password
+from bayesian_jobs.settings import Settings
 from bayesian_jobs.store import migrations
 from bayesian_jobs.store.engine import make_engine
+from bayesian_jobs.urls import without_password
 
 
 class DatabaseUnreachable(BayesianJobsError):

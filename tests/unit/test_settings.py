@@ -7,7 +7,8 @@ import pytest
 
 from bayesian_jobs.errors import SettingsError
 from bayesian_jobs.lifecycle.flows_file import read_flows
-from bayesian_jobs.settings import load, without_password
+from bayesian_jobs.settings import load
+from bayesian_jobs.urls import without_password
 
 SECRET = "s3cret"
 

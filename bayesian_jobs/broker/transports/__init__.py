@@ -6,7 +6,7 @@ truth, and is told of again until the run has started.
 
 from bayesian_jobs.broker.transports.transport import Transport
 from bayesian_jobs.errors import SettingsError
-from bayesian_jobs.settings import BROKERS, url_of, without_password
+from bayesian_jobs.urls import BROKERS, url_of, without_password
 
 __all__ = ["Transport", "make_transport"]
 

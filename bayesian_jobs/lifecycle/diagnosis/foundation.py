@@ -13,9 +13,9 @@ from bayesian_jobs.lifecycle.defaults import orphans
 from bayesian_jobs.lifecycle.diagnosis.finding import Facts, Finding, notice, number, wrong
 from bayesian_jobs.lifecycle.explanation.facts import sentence
 from bayesian_jobs.lifecycle.yaml_files import shown
-from bayesian_jobs.settings import without_password
 from bayesian_jobs.store import doctor as store
 from bayesian_jobs.store import partitions
+from bayesian_jobs.urls import without_password
 
 DURABILITY = [field.name for field in fields(store.Server) if field.name != "version"]
 
