@@ -20,11 +20,22 @@ class Fresh(Generic[Measured]):
         self._lock = threading.Lock()
         self._kept: Measured
         self._stale_at = float("-inf")
+        self._failure: Exception | None = None
+        self._failed_at = float("-inf")
 
     def get(self) -> Measured:
-        """Raises what measuring raises; then the next one to ask measures again."""
+        """Raises what measuring raises, also to those who have waited for it: while the database does not answer, they
+        do not wait for it one after the other."""
+        asked_at = self._clock()
         with self._lock:
-            if self._clock() >= self._stale_at:
+            if self._clock() < self._stale_at:
+                return self._kept
+            if self._failure is not None and self._failed_at >= asked_at:
+                raise self._failure
+            try:
                 self._kept = self._measure()
-                self._stale_at = self._clock() + FRESH_SECONDS
+            except Exception as failure:
+                self._failure, self._failed_at = failure, self._clock()
+                raise
+            self._stale_at = self._clock() + FRESH_SECONDS
             return self._kept
